@@ -1,0 +1,195 @@
+"""The ledger: an account of every block that was read, kept beside the rejects.
+
+`read = counted + rejected + too late` is proven from three places that know nothing of each
+other: the accounts tell what was read and where it went, the reject files hold what was
+refused, and the stores hold the boards.
+"""
+import collections
+import dataclasses
+from collections.abc import Iterable
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.io.filesystems import FileSystems
+
+from leaderboard.io import parquetio
+from leaderboard.io.rejectsio import REJECTS, TOO_LATE
+from leaderboard.transforms.countevents import Account, BoardCell
+
+ACCOUNTS = 'accounts'
+
+# One row without a board says how many events were read; the others where they went.
+ACCOUNT_SCHEMA = pa.schema([
+    ('run', pa.string()), ('source', pa.string()), ('partition', pa.int32()),
+    ('start', pa.int64()), ('end', pa.int64()), ('tenant_id', pa.string()),
+    ('event_type', pa.string()), ('window_start', pa.int64()), ('events', pa.int64())])
+
+
+@dataclasses.dataclass
+class WriteAccounts(beam.PTransform):
+  """Writes one account file per block, named by its origin range: a replay replaces it.
+
+  Args:
+    root: folder on any Beam file system.
+    run: name of this run, so that it can find its own accounts again.
+  Input: Account.
+  """
+  root: str
+  run: str
+
+  def expand(self, accounts: beam.PCollection) -> beam.PCollection:
+    return accounts | 'Write' >> beam.ParDo(
+        _AccountsFn(FileSystems.join(self.root, ACCOUNTS), self.run))
+
+
+class _AccountsFn(beam.DoFn):
+
+  def __init__(self, folder: str, run: str) -> None:
+    self._folder = folder
+    self._run = run
+
+  def process(self, account: Account) -> None:
+    rows = [(None, None, None, account.read)] + [
+        (*board, events) for board, events in account.counted]
+    tenants, types, starts, events = zip(*rows, strict=True)
+    n = len(rows)
+    origin = account.origin
+    parquetio.write_table(
+        pa.table([[self._run] * n, [origin.source] * n, [origin.partition] * n,
+                  [origin.start] * n, [origin.end] * n, tenants, types, starts, events],
+                 schema=ACCOUNT_SCHEMA),
+        self._folder, parquetio.origin_name(origin))
+
+
+@dataclasses.dataclass
+class Load:
+  """What one run read: the account of its input.
+
+  Attributes:
+    origins: names of its origin ranges.
+    sources: the files (or topics) it read.
+    read: events.
+    counted: events that went to each board of the base window.
+  """
+  origins: set[str] = dataclasses.field(default_factory=set)
+  sources: set[str] = dataclasses.field(default_factory=set)
+  read: int = 0
+  counted: collections.Counter[BoardCell] = dataclasses.field(default_factory=collections.Counter)
+
+
+class Ledger:
+  """Reads and mends the ledger under one root."""
+
+  def __init__(self, root: str) -> None:
+    self._root = root
+
+  def read_so_far(self, run: str) -> int:
+    """Events that a run has read so far."""
+    return sum(load.read for name, load in self.loads().items() if name == run)
+
+  def loads(self) -> dict[str, Load]:
+    """Every run in the ledger."""
+    loads: dict[str, Load] = collections.defaultdict(Load)
+    for path, table in self._tables(ACCOUNTS):
+      columns = table.to_pydict()
+      load = loads[columns['run'][0]]
+      load.origins.add(_stem(path))
+      load.sources.add(columns['source'][0])
+      for *board, events in zip(columns['tenant_id'], columns['event_type'],
+                                columns['window_start'], columns['events'], strict=True):
+        if board[0] is None:
+          load.read += events
+        else:
+          load.counted[tuple(board)] += events
+    return dict(loads)
+
+  def refused(self, folder: str, origins: Iterable[str]) -> pa.Table:
+    """The refused events of these origin ranges, each origin once."""
+    names = set(origins)
+    tables = [table for path, table in self._tables(folder) if _stem(path) in names]
+    if not tables:
+      return pa.table({'reason': pa.array([], pa.string())})
+    return pa.concat_tables(tables)
+
+  def reasons(self, origins: Iterable[str]) -> dict[str, int]:
+    """How many events were rejected for each reason, most frequent first."""
+    counts = pc.value_counts(self.refused(REJECTS, origins)['reason'])
+    tally = {entry['values']: entry['counts'] for entry in counts.to_pylist()}
+    return dict(sorted(tally.items(), key=lambda entry: (-entry[1], entry[0])))
+
+  def supersede(self, run: str, archive: str | None) -> int:
+    """Takes out what this run has made obsolete; returns how many origin ranges that were.
+
+    Obsolete are ranges of this run's own sources that this run no longer found, and earlier
+    loads of exactly the same events from other files: the same events on every board, the
+    same rejects, and, where there is an archive, the same archived events to the last field.
+    Anything less than proven equal is left alone.
+    """
+    loads = self.loads()
+    mine = loads.pop(run, None)
+    if mine is None:
+      return 0
+    obsolete: set[str] = set()
+    for load in loads.values():
+      if load.sources <= mine.sources or self._same(load, mine, archive):
+        obsolete |= load.origins - mine.origins
+    self._remove(obsolete, archive)
+    return len(obsolete)
+
+  def _same(self, old: Load, new: Load, archive: str | None) -> bool:
+    if old.sources & new.sources or (old.read, old.counted) != (new.read, new.counted):
+      return False
+    for folder in (REJECTS, TOO_LATE):
+      if _bag(self.refused(folder, old.origins), ('source', 'partition', 'offset')) != \
+          _bag(self.refused(folder, new.origins), ('source', 'partition', 'offset')):
+        return False
+    return archive is None or _same_events(archive, old.origins, new.origins)
+
+  def _remove(self, origins: set[str], archive: str | None) -> None:
+    if not origins:
+      return
+    if archive is not None:
+      parquetio.delete_files([path for path in archive_files(archive) if _stem(path) in origins])
+    # The account goes last: a run that stops half-way finds it again and goes on.
+    for folder in (REJECTS, TOO_LATE, ACCOUNTS):
+      parquetio.delete_files([FileSystems.join(self._root, folder, f'{name}.parquet')
+                              for name in sorted(origins)])
+
+  def _tables(self, folder: str) -> Iterable[tuple[str, pa.Table]]:
+    return parquetio.read_tables(FileSystems.join(self._root, folder, '*.parquet'))
+
+
+def archive_files(root: str) -> list[str]:
+  """Every file of the raw archive."""
+  (match,) = FileSystems.match([FileSystems.join(root, 'events', '*', '*', '*', '*.parquet')])
+  return [meta.path for meta in match.metadata_list]
+
+
+def _same_events(archive: str, old: set[str], new: set[str]) -> bool:
+  """Whether two sets of origin ranges hold the same bag of events, compared day by day so
+  that no more than one folder is in memory."""
+  folders: dict[str, tuple[list[str], list[str]]] = collections.defaultdict(lambda: ([], []))
+  for path in archive_files(archive):
+    for side, origins in enumerate((old, new)):
+      if _stem(path) in origins:
+        folders[path.rsplit('/', 1)[0]][side].append(path)
+  return all(_file_bag(left) == _file_bag(right) for left, right in folders.values())
+
+
+def _file_bag(paths: list[str]) -> collections.Counter[tuple]:
+  bag: collections.Counter[tuple] = collections.Counter()
+  for path in paths:
+    for _, table in parquetio.read_tables(path):
+      bag += _bag(table, ('source', 'partition', 'offset'))
+  return bag
+
+
+def _bag(table: pa.Table, without: tuple[str, ...]) -> collections.Counter[tuple]:
+  kept = table.drop_columns([name for name in without if name in table.column_names])
+  return collections.Counter(zip(*(kept[name].to_pylist() for name in kept.column_names),
+                                 strict=True))
+
+
+def _stem(path: str) -> str:
+  return path.rsplit('/', 1)[-1].removesuffix('.parquet')

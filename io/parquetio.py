@@ -1,0 +1,266 @@
+"""Parquet on any Beam file system: atomic files, the raw archive and board snapshots.
+
+A file is written under a temporary name and renamed, so no reader sees half of one. Its
+name says what it holds (an origin range, or board revisions), never which pane or attempt
+wrote it: a repeated bundle replaces its own files.
+"""
+import dataclasses
+import datetime
+import hashlib
+import urllib.parse
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import Metrics
+
+from leaderboard.transforms.blocks import OriginRange
+from leaderboard.transforms.boards import BoardRecord, Row
+from leaderboard.transforms.countevents import BoardCell, KeptBlock
+
+# The longest name that a folder may have is 255 bytes on common file systems.
+_MAX_NAME_BYTES = 200
+_FLUSH_ROWS = 500_000
+
+BOARD_SCHEMA = pa.schema([
+    ('tenant_id', pa.string()), ('event_type', pa.string()), ('window_size', pa.string()),
+    ('window_start', pa.timestamp('s', 'UTC')), ('window_end', pa.timestamp('s', 'UTC')),
+    ('generation', pa.int32()), ('events', pa.int64()), ('total', pa.int64()),
+    ('tau', pa.int64()), ('rest_upper', pa.int64()), ('epsilon', pa.float64()),
+    ('delta', pa.float64()), ('resolution', pa.string()),
+    ('rows', pa.list_(pa.struct([
+        ('rank', pa.int32()), ('item', pa.string()), ('count', pa.int64()),
+        ('upper', pa.int64())])))])
+
+
+def origin_name(origin: OriginRange) -> str:
+  """The file name, without ending, of all that is written about one origin range."""
+  source = hashlib.sha256(f'{origin.source}\0{origin.partition}'.encode()).hexdigest()[:16]
+  return f'{source}-{origin.start:016d}-{origin.end:016d}'
+
+
+def folder_name(key: str, value: str) -> str:
+  """`key=value`, percent-encoded and short enough for any file system.
+
+  >>> folder_name('tenant', 'a/b')
+  'tenant=a%2Fb'
+  """
+  text = urllib.parse.quote(value, safe=' ')
+  if len(text) > _MAX_NAME_BYTES:
+    text = text[:_MAX_NAME_BYTES - 20] + '~' + hashlib.sha256(value.encode()).hexdigest()[:16]
+  return f'{key}={text}'
+
+
+def write_table(table: pa.Table, folder: str, name: str) -> None:
+  """Writes `folder/name.parquet` at once or not at all."""
+  make_folder(folder)
+  path = FileSystems.join(folder, f'{name}.parquet')
+  # Readers and globs pass over names that begin with a dot or do not end in .parquet.
+  part = FileSystems.join(folder, f'.{name}.{uuid.uuid4().hex}.part')
+  try:
+    with FileSystems.create(part, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+      pq.write_table(table, file, compression='zstd')
+    FileSystems.rename([part], [path])
+  except BaseException:
+    delete_files([part])
+    raise
+
+
+def make_folder(folder: str) -> None:
+  """Makes a folder and those above it; one that exists already, or an object store, is fine."""
+  try:
+    FileSystems.mkdirs(folder)
+  except OSError:
+    if not FileSystems.exists(folder):
+      raise
+
+
+def read_tables(pattern: str) -> Iterable[tuple[str, pa.Table]]:
+  """(path, table) of every Parquet file that matches."""
+  (match,) = FileSystems.match([pattern])
+  for meta in sorted(match.metadata_list, key=lambda meta: meta.path):
+    with FileSystems.open(meta.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+      yield meta.path, pq.read_table(file, partitioning=None)
+
+
+def delete_files(paths: list[str]) -> None:
+  """Deletes those of the files that exist."""
+  present = [path for path in paths if FileSystems.exists(path)]
+  if present:
+    FileSystems.delete(present)
+
+
+@dataclasses.dataclass
+class WriteArchive(beam.PTransform):
+  """Archives valid events under `events/tenant=/type=/date=`, one file per block and folder.
+
+  The file is named by its block's origin range, so a replay replaces its own file. Within a
+  file events are in order of time, so that readers skip the hours they do not want.
+
+  Args:
+    root: folder on any Beam file system.
+  Input: KeptBlock.
+  """
+  root: str
+
+  def expand(self, blocks: beam.PCollection) -> beam.PCollection:
+    return blocks | 'Write' >> beam.ParDo(_ArchiveFn(self.root))
+
+
+class _ArchiveFn(beam.DoFn):
+
+  def __init__(self, root: str) -> None:
+    self._root = root
+    self._written = Metrics.counter('WriteArchive', 'events_written')
+
+  def process(self, block: KeptBlock) -> None:
+    name = origin_name(block.origin)
+    events = block.events
+    if not len(events):
+      return
+    days = events['timestamp'].cast(pa.timestamp('ms')).cast(pa.date32(), safe=False)
+    events = (events.append_column('day', days)
+              .append_column('source', pa.array([block.origin.source] * len(events), pa.string()))
+              .append_column('partition', pa.array([block.origin.partition] * len(events),
+                                                   pa.int32()))
+              .sort_by([('tenant_id', 'ascending'), ('event_type', 'ascending'),
+                        ('timestamp', 'ascending'), ('offset', 'ascending')])
+              .combine_chunks())
+    place = 0
+    for tenant_id, event_type, day, count in _runs(events):
+      folder = FileSystems.join(self._root, 'events', folder_name('tenant', tenant_id),
+                                folder_name('type', event_type), f'date={day}')
+      write_table(events.slice(place, count).drop_columns(['day']), folder, name)
+      place += count
+    self._written.inc(len(events))
+
+
+def _runs(events: pa.Table) -> Iterable[tuple[str, str, datetime.date, int]]:
+  """(tenant, type, day, rows) of every stretch of equal keys of a sorted table."""
+  counts = events.group_by(['tenant_id', 'event_type', 'day'], use_threads=False).aggregate(
+      [([], 'count_all')])
+  return zip(*(counts[name].to_pylist()
+               for name in ('tenant_id', 'event_type', 'day', 'count_all')), strict=True)
+
+
+@dataclasses.dataclass
+class WriteToParquet(beam.PTransform):
+  """Writes board snapshots under `boards/window=/date=`.
+
+  A file holds the boards of one window size and day that left one bundle, and is named by
+  their revisions; readers take a board's highest revision (`latest_boards`), so a replay
+  that regroups boards changes nothing that is read.
+
+  Args:
+    root: folder on any Beam file system.
+  Input: BoardRecord.
+  """
+  root: str
+
+  def expand(self, records: beam.PCollection) -> beam.PCollection:
+    return records | 'Write' >> beam.ParDo(_BoardsFn(self.root))
+
+
+class _BoardsFn(beam.DoFn):
+
+  def __init__(self, root: str) -> None:
+    self._root = root
+    self._written = Metrics.counter('WriteToParquet', 'boards_written')
+
+  def start_bundle(self) -> None:
+    self._records: list[BoardRecord] = []
+    self._rows = 0
+
+  def process(self, record: BoardRecord) -> None:
+    self._records.append(record)
+    self._rows += len(record.rows)
+    if self._rows >= _FLUSH_ROWS:
+      self._flush()
+
+  def finish_bundle(self) -> None:
+    self._flush()
+
+  def _flush(self) -> None:
+    folders: dict[str, list[BoardRecord]] = {}
+    for record in self._records:
+      day = datetime.datetime.fromtimestamp(record.window_start, datetime.timezone.utc).date()
+      folder = FileSystems.join(self._root, 'boards', f'window={record.window_size}',
+                                f'date={day}')
+      folders.setdefault(folder, []).append(record)
+    for folder, records in folders.items():
+      records.sort(key=lambda r: (r.tenant_id, r.event_type, r.window_start, r.revision))
+      identity = '\n'.join(f'{r.tenant_id}\0{r.event_type}\0{r.window_start}\0{r.revision}'
+                           for r in records)
+      write_table(board_table(records), folder, hashlib.sha256(identity.encode()).hexdigest()[:32])
+    self._written.inc(len(self._records))
+    self.start_bundle()
+
+
+def board_table(records: list[BoardRecord]) -> pa.Table:
+  """The records as a table of BOARD_SCHEMA."""
+  columns: dict[str, Any] = {
+      name: [getattr(record, name) for record in records]
+      for name in BOARD_SCHEMA.names if name != 'rows'}
+  columns['rows'] = [
+      [{'rank': rank, 'item': row.item, 'count': row.count, 'upper': row.upper}
+       for rank, row in enumerate(record.rows, 1)] for record in records]
+  return pa.table(columns, BOARD_SCHEMA)
+
+
+def latest_boards(root: str, window_size: str, day: str = '*') -> pa.Table:
+  """The newest revision of every board of a window size (and day, `2013-07-01`)."""
+  pattern = FileSystems.join(root, 'boards', f'window={window_size}', f'date={day}', '*.parquet')
+  tables = [table for _, table in read_tables(pattern)]
+  if not tables:
+    return BOARD_SCHEMA.empty_table()
+  boards = pa.concat_tables(tables)
+  order = pc.sort_indices(boards, [('generation', 'descending'), ('events', 'descending')])
+  boards = boards.take(order)
+  keys = boards.select(['tenant_id', 'event_type', 'window_start'])
+  keys = keys.append_column('place', pa.array(range(len(boards)), pa.int64()))
+  first = keys.group_by(['tenant_id', 'event_type', 'window_start'], use_threads=False).aggregate(
+      [('place', 'min')])
+  return boards.take(first['place_min'].combine_chunks())
+
+
+class ParquetBoards:
+  """Reads board snapshots."""
+
+  def __init__(self, root: str) -> None:
+    self._root = root
+
+  def revisions(self, window_size: str,
+                boards: list[BoardCell]) -> dict[BoardCell, tuple[int, int]]:
+    """The revision of those of the boards that are stored."""
+    stored = latest_boards(self._root, window_size).drop_columns(['rows'])
+    wanted = set(boards)
+    found = {
+        (tenant, kind, int(start.timestamp())): (generation, events)
+        for tenant, kind, start, generation, events in zip(*(
+            stored[name].to_pylist() for name in (
+                'tenant_id', 'event_type', 'window_start', 'generation', 'events')), strict=True)}
+    return {board: found[board] for board in wanted & found.keys()}
+
+  def read_board(self, tenant_id: str, event_type: str, window_size: str,
+                 window_start: int) -> BoardRecord | None:
+    """A board, or None when there is none."""
+    start = datetime.datetime.fromtimestamp(window_start, datetime.timezone.utc)
+    stored = latest_boards(self._root, window_size, str(start.date()))
+    found = stored.filter((pc.field('tenant_id') == tenant_id)
+                          & (pc.field('event_type') == event_type)
+                          & (pc.field('window_start') == pa.scalar(start, pa.timestamp('s', 'UTC'))))
+    return _record(found.to_pylist()[0]) if len(found) else None
+
+
+def _record(row: dict[str, Any]) -> BoardRecord:
+  return BoardRecord(**{
+      **row, 'summary': b'',
+      'window_start': int(row['window_start'].timestamp()),
+      'window_end': int(row['window_end'].timestamp()),
+      'rows': tuple(Row(entry['item'], entry['count'], entry['upper']) for entry in row['rows'])})

@@ -1,0 +1,285 @@
+"""The options of the main job: flags, and what they resolve to.
+
+Everything is checked before the graph is built, and all problems are reported together.
+"""
+import argparse
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from leaderboard.io import filesio
+from leaderboard.transforms import events
+from leaderboard.transforms.boards import WindowSize, parse_window_size, parse_window_sizes
+from leaderboard.transforms.counting import CountingRules
+from leaderboard.transforms.heavyhitters import Parameters
+
+EMBEDDED = 'embedded'
+FN_API_RUNNER = 'apache_beam.runners.portability.fn_api_runner.FnApiRunner'
+
+EPILOG = """\
+examples:
+  %(prog)s --input=events.jsonl --redis=embedded --postgres=embedded --parquet=data/parquet
+  %(prog)s --input='gs://bucket/events/*.json.gz' --windows=1m,1h --redis=redis://cache:6379/0
+  %(prog)s --input=day.parquet --item_path=song_play=metadata.song_id --postgres=postgresql://db/boards
+
+Any option of Apache Beam may be given too, such as --runner=FlinkRunner. Exit codes: 0 done,
+1 the job failed or its accounts do not agree, 2 the options are wrong or a store is out of reach.
+"""
+
+
+class UsageError(Exception):
+  """What the user gave cannot work; each problem names the flag, the value and the remedy."""
+
+  def __init__(self, problems: Sequence[str]) -> None:
+    super().__init__('\n'.join(problems))
+    self.problems = list(problems)
+
+
+class InputOptions(PipelineOptions):
+  """What is read and how it is understood."""
+
+  @classmethod
+  def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('input')
+    group.add_argument(
+        '--input', metavar='PATHS',
+        help='JSON lines (plain, .gz, .zst) or .parquet: paths, globs or URIs of any Beam file '
+        'system, separated by commas. Example: data/events-*.jsonl.gz')
+    group.add_argument(
+        '--timestamp_format', default='epoch_ms', metavar='FORMAT',
+        help='what `timestamp` holds: epoch_ms (default), epoch_s or rfc3339')
+    group.add_argument(
+        '--item_path', metavar='TYPE=PATH,...', default='',
+        help='where an event type keeps its item, when not in `item_id`. '
+        'Example: song_play=metadata.song_id')
+    group.add_argument(
+        '--max_event_bytes', default=str(1 << 20), metavar='BYTES',
+        help='longer lines are rejected unparsed (default 1048576 = 1 MiB)')
+
+
+class BoardOptions(PipelineOptions):
+  """Which boards are made."""
+
+  @classmethod
+  def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('boards')
+    group.add_argument(
+        '--windows', default='1m,5m,1h,1d', metavar='SIZES',
+        help='window sizes, each nesting in the next: whole numbers of s, m, h, d '
+        '(default 1m,5m,1h,1d)')
+    group.add_argument(
+        '--k', default='10,50,100', metavar='KS',
+        help='the top K that readers ask for: slices of one kept list (default 10,50,100)')
+    group.add_argument(
+        '--keep', default='1000', metavar='ROWS',
+        help='rows that every stored board keeps, at least the largest K (default 1000)')
+    group.add_argument(
+        '--allowed_lateness', default='0s', metavar='DURATION',
+        help='how late an event may be and still refine its boards; sources without a watermark '
+        '(files) have no late events. Example: 2h (default 0s)')
+    group.add_argument(
+        '--generation', default='0', metavar='N',
+        help='boards of a higher generation replace those of a lower one, whatever they hold; '
+        'raise it to recompute (default 0)')
+
+
+class StoreOptions(PipelineOptions):
+  """Where boards go; any store may be left out."""
+
+  @classmethod
+  def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('stores')
+    group.add_argument(
+        '--redis', metavar='URL',
+        help='real-time boards: redis://[user:password@]host:port/db, rediss://..., or '
+        '`embedded` for a server of its own under --data_dir')
+    group.add_argument(
+        '--postgres', metavar='DSN',
+        help='board history: postgresql://user:password@host:port/db, or `embedded`')
+    group.add_argument(
+        '--parquet', metavar='PATH',
+        help='raw events and board snapshots under this folder of any Beam file system')
+    group.add_argument(
+        '--rejects', metavar='PATH',
+        help='folder for rejects/, too_late/ and accounts/ (default: --parquet, else --data_dir)')
+    group.add_argument(
+        '--data_dir', default='data', metavar='DIR',
+        help='where embedded servers keep their data for the next run (default data)')
+    group.add_argument(
+        '--report', metavar='FILE', help='writes the closing account as JSON to this file too')
+
+
+OWN_OPTIONS = (InputOptions, BoardOptions, StoreOptions)
+
+
+@dataclasses.dataclass(frozen=True)
+class TopKJob:
+  """The main job's options, checked and resolved.
+
+  Attributes:
+    redis, postgres: None, `embedded`, or where the server is.
+    ledger: folder of rejects/, too_late/ and accounts/.
+  """
+  input: str
+  files: list[filesio.InputFile]
+  rules: CountingRules
+  windows: list[WindowSize]
+  ks: list[int]
+  keep: int
+  generation: int
+  redis: str | None
+  postgres: str | None
+  parquet: str | None
+  ledger: str
+  data_dir: pathlib.Path
+  report: str | None
+  beam: PipelineOptions
+
+
+class _Parser(argparse.ArgumentParser):
+
+  def error(self, message: str) -> Any:
+    raise UsageError([message])
+
+
+def parse(argv: Sequence[str], prog: str) -> TopKJob:
+  """Reads and checks the flags of the main job.
+
+  Raises:
+    UsageError: with every problem at once.
+  """
+  _refuse_unknown(argv, prog)
+  beam = PipelineOptions(argv)
+  if beam.view_as(StandardOptions).runner in (None, 'FnApiRunner'):
+    # Beam's own default looks for a runner to download; this one is always there.
+    beam.view_as(StandardOptions).runner = FN_API_RUNNER
+  return _resolve(beam)
+
+
+def _refuse_unknown(argv: Sequence[str], prog: str) -> None:
+  """Beam passes over flags that it does not know; a mistyped flag must not go unnoticed."""
+  shown = _Parser(prog=prog, epilog=EPILOG, allow_abbrev=False,
+                  formatter_class=argparse.RawDescriptionHelpFormatter,
+                  description='Counts events per tenant, event type and window, ranks the top '
+                  'items with proven bounds, and publishes the boards.')
+  for options in OWN_OPTIONS:
+    options._add_argparse_args(shown)
+  _, rest = shown.parse_known_args(argv)
+  every = _Parser(prog=prog, add_help=False, allow_abbrev=False, conflict_handler='resolve')
+  for options in PipelineOptions.__subclasses__():
+    options._add_argparse_args(every)
+  _, unknown = every.parse_known_args(rest)
+  if unknown:
+    raise UsageError([f'{flag}: unknown option; --help lists them'
+                      for flag in unknown if flag.startswith('-')]
+                     or [f'{unknown[0]!r}: every option starts with --; --help lists them'])
+
+
+class _Problems:
+  """Collects what is wrong, so that the user is told everything at once."""
+
+  def __init__(self) -> None:
+    self.found: list[str] = []
+
+  def check(self, flag: str, read: Any, *args: Any) -> Any:
+    try:
+      return read(*args)
+    except (ValueError, OSError) as error:
+      self.found.append(f'{flag}: {error}')
+      return None
+
+
+def _resolve(beam: PipelineOptions) -> TopKJob:
+  inputs, boards, stores = (beam.view_as(options) for options in OWN_OPTIONS)
+  problems = _Problems()
+  files = problems.check('--input', _files, inputs.input)
+  windows = problems.check('--windows', parse_window_sizes, boards.windows)
+  ks = problems.check('--k', _ks, boards.k)
+  keep = problems.check('--keep', _whole, boards.keep, 1, Parameters().candidates)
+  if ks and keep and max(ks) > keep:
+    problems.found.append(f'--keep: must be at least the largest --k, {max(ks)}; got {keep}')
+  generation = problems.check('--generation', _whole, boards.generation, 0, 2**31 - 1)
+  lateness = problems.check('--allowed_lateness', _duration, boards.allowed_lateness)
+  max_bytes = problems.check('--max_event_bytes', _whole, inputs.max_event_bytes, 1, 1 << 30)
+  paths = problems.check('--item_path', _item_paths, inputs.item_path)
+  problems.check('--timestamp_format', _one_of, inputs.timestamp_format, events.TIMESTAMP_FORMATS)
+  data_dir = pathlib.Path(stores.data_dir).absolute()
+  if EMBEDDED in (stores.redis, stores.postgres):
+    problems.check('--data_dir', _writable, str(data_dir))
+  if stores.parquet:
+    problems.check('--parquet', _writable, stores.parquet)
+  ledger = stores.rejects or stores.parquet or str(data_dir)
+  if ledger != stores.parquet:
+    problems.check('--rejects' if stores.rejects else '--data_dir', _writable, ledger)
+  if stores.report:
+    problems.check('--report', _writable, os.path.dirname(os.path.abspath(stores.report)))
+  if problems.found:
+    raise UsageError(problems.found)
+  rules = CountingRules(
+      base=windows[0], timestamp_format=inputs.timestamp_format, allowed_lateness_secs=lateness,
+      max_event_bytes=max_bytes, item_paths=paths, keep_events=bool(stores.parquet))
+  return TopKJob(
+      input=inputs.input, files=files, rules=rules, windows=windows, ks=ks, keep=keep,
+      generation=generation, redis=stores.redis, postgres=stores.postgres,
+      parquet=stores.parquet and filesio.local_path(stores.parquet),
+      ledger=filesio.local_path(ledger), data_dir=data_dir, report=stores.report, beam=beam)
+
+
+def _files(patterns: str | None) -> list[filesio.InputFile]:
+  if not patterns:
+    raise ValueError('is required: the path or glob of the events to count')
+  return filesio.match_files(patterns)
+
+
+def _whole(text: str, least: int, most: int) -> int:
+  if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+    raise ValueError(f'must be a whole number from {least} to {most}, got {text!r}')
+  return int(text)
+
+
+def _ks(text: str) -> list[int]:
+  return sorted({_whole(part.strip(), 1, Parameters().candidates) for part in text.split(',')})
+
+
+def _duration(text: str) -> int:
+  """Seconds of a duration such as 90s, 2h, or 0."""
+  if text.strip() in ('0', '0s', '0m', '0h', '0d'):
+    return 0
+  try:
+    return parse_window_size(text).secs
+  except ValueError:
+    raise ValueError(f'must be a whole number and one of s, m, h, d, such as 2h; '
+                     f'got {text!r}') from None
+
+
+def _one_of(text: str, allowed: Sequence[str]) -> None:
+  if text not in allowed:
+    raise ValueError(f'must be one of {", ".join(allowed)}; got {text!r}')
+
+
+def _item_paths(text: str) -> dict[str, str]:
+  paths = {}
+  for part in filter(None, text.split(',')):
+    event_type, equals, path = part.partition('=')
+    if not (event_type and equals and path and all(path.split('.'))):
+      raise ValueError(f'must be TYPE=PATH, such as song_play=metadata.song_id; got {part!r}')
+    paths[event_type] = path
+  return paths
+
+
+def _writable(path: str) -> None:
+  """Makes a local folder and tries it; a remote one shows itself when it is first written."""
+  if '://' in path:
+    return
+  probe = pathlib.Path(path) / '.write-probe'
+  try:
+    probe.parent.mkdir(parents=True, exist_ok=True)
+    probe.touch()
+    probe.unlink()
+  except OSError as error:
+    raise ValueError(f'cannot write to {path!r}: {error.strerror}; name a folder that this user '
+                     f'may write to') from None

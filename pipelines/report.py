@@ -1,0 +1,169 @@
+"""The closing account of a job, read back from the stores, and its progress while it runs."""
+import collections
+import dataclasses
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from leaderboard.io.ledgerio import Ledger, Load
+from leaderboard.io.rejectsio import TOO_LATE
+from leaderboard.transforms.boards import WindowSize
+from leaderboard.transforms.countevents import BoardCell
+
+Revision = tuple[int, int]
+
+
+class Store(Protocol):
+  """What the account asks of a store."""
+
+  def revisions(self, window_size: str, boards: list[BoardCell]) -> Mapping[BoardCell, Revision]:
+    """The revision of those of the boards that the store holds."""
+
+
+@dataclasses.dataclass
+class StoreAccount:
+  """What one store holds of this run's boards.
+
+  Attributes:
+    boards: boards of this run that the store holds.
+    missing: boards of this run that it does not hold, or holds at an older revision.
+    newer: boards that it holds at a newer revision, from another run.
+    counted: sum of `events` over this run's boards of the base window.
+  """
+  boards: int = 0
+  missing: int = 0
+  newer: int = 0
+  counted: int = 0
+
+
+@dataclasses.dataclass
+class Report:
+  """The account of a run: `read = counted + rejected + too late`, for every store.
+
+  Attributes:
+    events_read, events_ranked: as the ledger has it: what came in, what went to boards.
+    events_rejected: reason -> events, as the reject files have it.
+    largest: the board of the coarsest window with the most events.
+    superseded: origin ranges of an earlier load of the same events that were taken out.
+  """
+  events_read: int
+  events_ranked: int
+  events_rejected: dict[str, int]
+  events_too_late: int
+  stores: dict[str, StoreAccount]
+  largest: BoardCell | None
+  superseded: int
+  seconds: float
+
+  @property
+  def events_counted(self) -> int:
+    """As the stores have it, the least where they differ; without a store, as the ledger has it."""
+    return min((store.counted for store in self.stores.values()), default=self.events_ranked)
+
+  @property
+  def balanced(self) -> bool:
+    """Whether every store accounts for every event. A board that another run has since
+    replaced by a newer one no longer tells what this run put there."""
+    refused = sum(self.events_rejected.values()) + self.events_too_late
+    return all(not store.missing and (
+        store.newer or self.events_read == store.counted + refused)
+               for store in self.stores.values())
+
+  def as_json(self) -> dict[str, Any]:
+    return {
+        'events_read': self.events_read, 'events_counted': self.events_counted,
+        'events_rejected': self.events_rejected, 'events_too_late': self.events_too_late,
+        'boards_written': {name: store.boards for name, store in self.stores.items()},
+        'boards_missing': {name: store.missing for name, store in self.stores.items()},
+        'boards_newer': {name: store.newer for name, store in self.stores.items()},
+        'balanced': self.balanced, 'seconds': round(self.seconds, 3)}
+
+  def as_text(self) -> str:
+    rejected = sum(self.events_rejected.values())
+    lines = [f'read      {self.events_read:>13,} events in {self.seconds:.1f} s '
+             f'({self.events_read / max(self.seconds, 1e-9):,.0f}/s)',
+             f'counted   {self.events_counted:>13,}',
+             f'rejected  {rejected:>13,}']
+    lines += [f'  {reason:<16}{count:>5,}' for reason, count in self.events_rejected.items()]
+    lines.append(f'too late  {self.events_too_late:>13,}')
+    for name, store in self.stores.items():
+      note = ''.join(f', {count:,} {what}' for count, what in (
+          (store.missing, 'MISSING'), (store.newer, 'already newer')) if count)
+      lines.append(f'{name:<10}{store.boards:>13,} boards{note}')
+    if self.superseded:
+      lines.append(f'replaced an earlier load of the same events ({self.superseded} ranges)')
+    if self.stores:
+      lines.append('read = counted + rejected + too late: ' + (
+          'holds in every store' if self.balanced else 'DOES NOT HOLD'))
+    return '\n'.join(lines)
+
+
+def expected_boards(load: Load, sizes: Iterable[WindowSize]) -> dict[str, dict[BoardCell, int]]:
+  """The boards that a load must lead to: {size label: {board: events}}."""
+  expected: dict[str, dict[BoardCell, int]] = {}
+  for size in sizes:
+    boards: collections.Counter[BoardCell] = collections.Counter()
+    for (tenant_id, event_type, start), events in load.counted.items():
+      boards[tenant_id, event_type, size.start(start)] += events
+    expected[size.label] = boards
+  return expected
+
+
+def close_account(run: str, ledger: Ledger, stores: Mapping[str, Store], sizes: list[WindowSize],
+                  generation: int, archive: str | None, seconds: float) -> Report:
+  """Reads the account of a finished run back from the ledger and the stores."""
+  superseded = ledger.supersede(run, archive)
+  load = ledger.loads().get(run, Load())
+  expected = expected_boards(load, sizes)
+  coarsest = expected[sizes[-1].label]
+  return Report(
+      events_read=load.read, events_ranked=load.counted.total(),
+      events_rejected=ledger.reasons(load.origins),
+      events_too_late=len(ledger.refused(TOO_LATE, load.origins)),
+      stores={name: _store_account(store, expected, sizes[0], generation)
+              for name, store in stores.items()},
+      largest=max(coarsest, key=lambda board: coarsest[board], default=None),
+      superseded=superseded, seconds=seconds)
+
+
+def _store_account(store: Store, expected: dict[str, dict[BoardCell, int]], base: WindowSize,
+                   generation: int) -> StoreAccount:
+  account = StoreAccount()
+  for label, boards in expected.items():
+    held = store.revisions(label, list(boards))
+    for board, events in boards.items():
+      revision = held.get(board, (-1, -1))
+      account.boards += revision >= (0, 0)
+      account.missing += revision < (generation, events)
+      account.newer += revision > (generation, events)
+    if label == base.label:
+      account.counted = sum(events for _, events in held.values())
+  return account
+
+
+class Progress:
+  """Says on stderr every few seconds how far a running job has come: a context manager."""
+
+  def __init__(self, run: str, ledger: Ledger, every_secs: float = 5.0) -> None:
+    self._run = run
+    self._ledger = ledger
+    self._every_secs = every_secs
+    self._done = threading.Event()
+    self._thread = threading.Thread(target=self._watch, daemon=True)
+
+  def __enter__(self) -> 'Progress':
+    self._started = time.monotonic()
+    self._thread.start()
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self._done.set()
+    self._thread.join()
+
+  def _watch(self) -> None:
+    while not self._done.wait(self._every_secs):
+      read = self._ledger.read_so_far(self._run)
+      print(f'{time.monotonic() - self._started:6.0f} s: {read:,} events read, '
+            f'publishing boards', file=sys.stderr, flush=True)

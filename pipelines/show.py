@@ -1,0 +1,186 @@
+"""Prints any stored board, with its bounds.
+
+    python -m leaderboard.pipelines.show --store=redis --tenant=EWR --event_type=flight \\
+        --window=1d --at=2013-07-01 --k=10
+"""
+import argparse
+import contextlib
+import csv
+import datetime
+import io
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from leaderboard.io import embedded, postgresio, redisio
+from leaderboard.io.parquetio import ParquetBoards
+from leaderboard.pipelines.options import EMBEDDED
+from leaderboard.transforms.boards import BoardRecord, parse_window_size
+from leaderboard.transforms.certify import certified, resolution
+
+PROG = 'python -m leaderboard.pipelines.show'
+EPILOG = """\
+examples:
+  %(prog)s --store=redis --tenant=EWR --event_type=flight --window=1d --at=2013-07-01 --k=10
+  %(prog)s --store=postgres --postgres=postgresql://db/boards --tenant=JFK \\
+      --event_type=aircraft --window=1h --at=2013-07-01T14:00 --format=json
+"""
+
+
+def as_json(board: BoardRecord, k: int) -> dict[str, Any]:
+  """The top k of a board as plain data; bounds and certificates are those of this k."""
+  rows = board.rows[:k]
+  flags = _certified(board, k)
+  return {
+      'tenant_id': board.tenant_id, 'event_type': board.event_type,
+      'window_size': board.window_size, 'window_start': _utc(board.window_start),
+      'window_end': _utc(board.window_end), 'events': board.events, 'total': board.total,
+      'tau': board.tau, 'rest_upper': board.rest_upper, 'epsilon': board.epsilon,
+      'delta': board.delta, 'resolution': _resolution(board, k),
+      'revision': {'generation': board.generation, 'events': board.events},
+      'rows': [{'rank': rank, 'item': row.item, 'count': row.count, 'lower': row.count,
+                'upper': row.upper, 'certified': flag}
+               for rank, (row, flag) in enumerate(zip(rows, flags, strict=True), 1)]}
+
+
+def as_table(board: BoardRecord, k: int) -> str:
+  """The top k of a board for people."""
+  answer = as_json(board, k)
+  lines = [f'{board.tenant_id} / {board.event_type} / {board.window_size} from '
+           f'{answer["window_start"]} to {answer["window_end"]}',
+           f'{board.events:,} events, total {board.total:,}, {answer["resolution"]}, every item '
+           f'outside the kept {len(board.rows):,} rows at most {board.rest_upper:,}']
+  width = max([len(row['item']) for row in answer['rows']] + [4])
+  lines.append(f'{"rank":>4}  {"item":<{width}}  {"count":>12}  {"lower":>12}  {"upper":>12}  '
+               f'certified')
+  lines += [f'{row["rank"]:>4}  {row["item"]:<{width}}  {row["count"]:>12,}  '
+            f'{row["lower"]:>12,}  {row["upper"]:>12,}  {"yes" if row["certified"] else "no"}'
+            for row in answer['rows']]
+  return '\n'.join(lines)
+
+
+def as_csv(board: BoardRecord, k: int) -> str:
+  """The top k of a board as CSV with a header."""
+  out = io.StringIO()
+  writer = csv.DictWriter(out, ['rank', 'item', 'count', 'lower', 'upper', 'certified'],
+                          lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(as_json(board, k)['rows'])
+  return out.getvalue().rstrip('\n')
+
+
+def _columns(board: BoardRecord) -> tuple[list[int], list[int]]:
+  return [row.count for row in board.rows], [row.upper for row in board.rows]
+
+
+def _certified(board: BoardRecord, k: int) -> list[bool]:
+  lowers, uppers = _columns(board)
+  return certified(lowers, uppers, board.rest_upper, k)[:k]
+
+
+def _resolution(board: BoardRecord, k: int) -> str:
+  lowers, uppers = _columns(board)
+  exact = board.resolution == 'exact'
+  return resolution(lowers, uppers, board.rest_upper, board.tau, exact, k)
+
+
+def _utc(epoch_secs: int) -> str:
+  moment = datetime.datetime.fromtimestamp(epoch_secs, datetime.timezone.utc)
+  return moment.strftime('%Y-%m-%dT%H:%M:%SZ')
+
+
+def _moment(text: str) -> int:
+  """Epoch seconds of a date or time; UTC unless it says otherwise."""
+  try:
+    moment = datetime.datetime.fromisoformat(text.replace('Z', '+00:00'))
+  except ValueError:
+    raise argparse.ArgumentTypeError(
+        f'must be a date or time such as 2013-07-01 or 2013-07-01T14:00Z, got {text!r}') from None
+  if moment.tzinfo is None:
+    moment = moment.replace(tzinfo=datetime.timezone.utc)
+  return int(moment.timestamp())
+
+
+def _window(text: str) -> Any:
+  try:
+    return parse_window_size(text)
+  except ValueError as error:
+    raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _positive(text: str) -> int:
+  if not text.isdigit() or int(text) < 1:
+    raise argparse.ArgumentTypeError(f'must be a whole number from 1, got {text!r}')
+  return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+      prog=PROG, epilog=EPILOG, allow_abbrev=False, description='Prints a stored board.',
+      formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('--store', required=True, choices=['redis', 'postgres', 'parquet'])
+  parser.add_argument('--tenant', default='default', help='tenant_id (default: default)')
+  parser.add_argument('--event_type', required=True, help='such as flight')
+  parser.add_argument('--window', required=True, type=_window, help='window size, such as 1d')
+  parser.add_argument('--at', required=True, type=_moment,
+                      help='a moment inside the window, UTC: 2013-07-01 or 2013-07-01T14:30Z')
+  parser.add_argument('--k', default=10, type=_positive, help='rows to print (default 10)')
+  parser.add_argument('--format', default='table', choices=['table', 'json', 'csv'])
+  parser.add_argument('--redis', default=EMBEDDED, metavar='URL', help='(default: embedded)')
+  parser.add_argument('--postgres', default=EMBEDDED, metavar='DSN', help='(default: embedded)')
+  parser.add_argument('--parquet', metavar='PATH', help='(default: DATA_DIR/parquet)')
+  parser.add_argument('--data_dir', default='data', metavar='DIR',
+                      help='where embedded servers keep their data (default data)')
+  return parser
+
+
+def _read(args: argparse.Namespace, stack: contextlib.ExitStack) -> BoardRecord | None:
+  data_dir = pathlib.Path(args.data_dir).absolute()
+  store: Any
+  if args.store == 'parquet':
+    store = ParquetBoards(args.parquet or str(data_dir / 'parquet'))
+  elif args.store == 'redis':
+    url = args.redis
+    if url == EMBEDDED:
+      url = stack.enter_context(embedded.start_redis(data_dir)).url
+    redisio.check(url)
+    store = redisio.RedisBoards(url)
+  else:
+    dsn = args.postgres
+    if dsn == EMBEDDED:
+      dsn = stack.enter_context(embedded.start_postgres(data_dir)).url
+    postgresio.check(dsn)
+    store = postgresio.PostgresBoards(dsn)
+  return store.read_board(args.tenant, args.event_type, args.window.label,
+                          args.window.start(args.at))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """The command line: exit code 0, 1 when there is no such board, 2 on a wrong flag or store."""
+  args = _parser().parse_args(argv)
+  try:
+    with contextlib.ExitStack() as stack:
+      board = _read(args, stack)
+  except (embedded.EmbeddedServerError, redisio.RedisUnavailable,
+          postgresio.PostgresUnavailable) as error:
+    print(f'show: --{args.store}: {error}', file=sys.stderr)
+    return 2
+  if board is None:
+    print(f'show: {args.store} holds no board of tenant {args.tenant!r}, event type '
+          f'{args.event_type!r}, window {args.window.label} at '
+          f'{_utc(args.window.start(args.at))}', file=sys.stderr)
+    return 1
+  if args.k > len(board.rows) and board.rest_upper:
+    print(f'show: --k: the store keeps {len(board.rows)} rows of this board; the rest is not '
+          f'ranked', file=sys.stderr)
+  if args.format == 'json':
+    print(json.dumps(as_json(board, args.k), indent=2, ensure_ascii=False))
+  else:
+    print({'table': as_table, 'csv': as_csv}[args.format](board, args.k))
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())

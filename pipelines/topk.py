@@ -1,0 +1,148 @@
+"""The main job: counts events, ranks the top K per tenant, event type and window, publishes.
+
+    python -m leaderboard.pipelines.topk --input=events.jsonl --redis=embedded
+"""
+import contextlib
+import json
+import logging
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import StandardOptions
+
+from leaderboard.io import embedded, postgresio, redisio
+from leaderboard.io.filesio import ReadBlocks
+from leaderboard.io.ledgerio import Ledger, WriteAccounts
+from leaderboard.io.parquetio import ParquetBoards, WriteArchive, WriteToParquet
+from leaderboard.io.rejectsio import REJECTS, TOO_LATE, WriteRejects
+from leaderboard.pipelines import show
+from leaderboard.pipelines.options import EMBEDDED, TopKJob, UsageError, parse
+from leaderboard.pipelines.report import Progress, Report, close_account
+from leaderboard.transforms.countevents import CountEvents
+from leaderboard.transforms.ranking import RankBoards
+from leaderboard.transforms.windows import CascadeWindows
+
+PROG = 'python -m leaderboard.pipelines.topk'
+
+
+def build(pipeline: beam.Pipeline, job: TopKJob, run: str, redis: str | None,
+          postgres: str | None) -> None:
+  """The way of an event, from its file to the stores.
+
+  Args:
+    run: name under which this run's accounts are kept.
+    redis, postgres: where the servers are; None leaves a store out.
+  """
+  counted = (pipeline
+             | 'ReadFiles' >> ReadBlocks(job.input)
+             | 'CountEvents' >> CountEvents(job.rules))
+  counted.accounts | 'WriteAccounts' >> WriteAccounts(job.ledger, run)
+  counted.rejects | 'WriteRejects' >> WriteRejects(job.ledger, REJECTS)
+  counted.too_late | 'WriteTooLate' >> WriteRejects(job.ledger, TOO_LATE)
+  if job.parquet:
+    counted.kept | 'WriteArchive' >> WriteArchive(job.parquet)
+
+  boards = counted.deltas | 'CascadeWindows' >> CascadeWindows(
+      job.windows, job.rules.parameters, job.rules.allowed_lateness_secs)
+  for size in job.windows:
+    records = boards[size.label] | f'RankBoards{size.label}' >> RankBoards(
+        size, job.keep, job.generation)
+    if redis:
+      records | f'WriteToRedis{size.label}' >> redisio.WriteToRedis(redis)
+    if postgres:
+      records | f'WriteToPostgres{size.label}' >> postgresio.WriteToPostgres(postgres)
+    if job.parquet:
+      records | f'WriteToParquet{size.label}' >> WriteToParquet(job.parquet)
+
+
+def run(argv: Sequence[str] | None = None) -> Report:
+  """Runs the job to its end and reads its account back from the stores.
+
+  Raises:
+    UsageError: the options are wrong or a store is out of reach.
+  """
+  job = parse(sys.argv[1:] if argv is None else argv, PROG)
+  name = uuid.uuid4().hex
+  started = time.monotonic()
+  with _servers(job) as (redis, postgres):
+    ledger = Ledger(job.ledger)
+    pipeline = beam.Pipeline(options=job.beam)
+    build(pipeline, job, name, redis, postgres)
+    with Progress(name, ledger):
+      pipeline.run().wait_until_finish()
+    stores: dict[str, Any] = {}
+    if redis:
+      stores['redis'] = redisio.RedisBoards(redis)
+    if postgres:
+      stores['postgres'] = postgresio.PostgresBoards(postgres)
+    if job.parquet:
+      stores['parquet'] = ParquetBoards(job.parquet)
+    report = close_account(name, ledger, stores, job.windows, job.generation, job.parquet,
+                           time.monotonic() - started)
+    print(report.as_text())
+    if report.largest and stores:
+      tenant_id, event_type, start = report.largest
+      board = next(iter(stores.values())).read_board(
+          tenant_id, event_type, job.windows[-1].label, start)
+      print('\n' + show.as_table(board, job.ks[0]) + '\n')
+  for line in _whereabouts(job, redis, postgres):
+    print(line)
+  if job.report:
+    with open(job.report, 'w', encoding='utf-8') as file:
+      json.dump(report.as_json(), file, indent=2)
+  return report
+
+
+@contextlib.contextmanager
+def _servers(job: TopKJob) -> Iterator[tuple[str | None, str | None]]:
+  """Starts the embedded servers that were asked for and tries the others.
+
+  Yields:
+    Where Redis and PostgreSQL are.
+  """
+  with contextlib.ExitStack() as stack:
+    redis, postgres = job.redis, job.postgres
+    problems = []
+    try:
+      if redis == EMBEDDED:
+        redis = stack.enter_context(embedded.start_redis(job.data_dir)).url
+      elif redis:
+        redisio.check(redis)
+    except (embedded.EmbeddedServerError, redisio.RedisUnavailable) as error:
+      problems.append(f'--redis: {error}')
+    try:
+      if postgres == EMBEDDED:
+        postgres = stack.enter_context(embedded.start_postgres(job.data_dir)).url
+      elif postgres:
+        postgresio.check(postgres)
+    except (embedded.EmbeddedServerError, postgresio.PostgresUnavailable) as error:
+      problems.append(f'--postgres: {error}')
+    if problems:
+      raise UsageError(problems)
+    if postgres:
+      postgresio.migrate(postgres)
+    yield redis, postgres
+
+
+def main() -> int:
+  """The command line: exit code 0, 1 when the job failed, 2 when it could not start."""
+  logging.basicConfig(level=logging.WARNING)
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+  try:
+    report = run()
+  except UsageError as error:
+    for problem in error.problems:
+      print(f'topk: {problem}', file=sys.stderr)
+    return 2
+  except KeyboardInterrupt:
+    return 130
+  return 0 if report.balanced else 1
+
+
+if __name__ == '__main__':
+  sys.exit(main())

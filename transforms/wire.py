@@ -1,0 +1,139 @@
+"""The one columnar format of a summary: delta, accumulator and stored value.
+
+Header, then sections: byte lengths of the items, lower bounds, upper minus lower bounds,
+the items' UTF-8, and the Count-Min table. Integers are in the narrowest little-endian
+unsigned type that holds them, so numpy reads a section without a loop.
+"""
+import dataclasses
+import struct
+import zlib
+
+import numpy as np
+
+MAGIC = b'TKHH'
+VERSION = 1
+EXACT, SPILLED = 0, 1
+_PACKED = 1     # flag: the body is deflated
+
+# magic, version, kind, flags, depth, candidates, width, batch, items, seed, total, events, tau,
+# type widths of four sections, bytes of item text, bytes of the body as it stands here
+_HEADER = struct.Struct('<4sBBBBIIIIqqqq4BQQ')
+_CHECK = struct.Struct('<I')
+_MAX_RATIO = 1100   # deflate cannot shrink further: a larger claim is a lie
+
+
+class CorruptSummary(ValueError):
+  """The bytes are no summary of this format: cut short, changed, or of another version."""
+
+
+@dataclasses.dataclass
+class Columns:
+  """A summary's content as columns.
+
+  Attributes:
+    kind: EXACT or SPILLED.
+    depth, width, candidates, batch, seed: parameters.
+    total, events, tau: as in HeavyHitters.
+    lengths: bytes of every item's UTF-8.  lowers, spans: its bounds (upper - lower).
+    text: the items' UTF-8, one after the other.
+    table: the Count-Min table, flat; empty in an exact summary.
+  """
+  kind: int
+  depth: int
+  width: int
+  candidates: int
+  batch: int
+  seed: int
+  total: int
+  events: int
+  tau: int
+  lengths: np.ndarray
+  lowers: np.ndarray
+  spans: np.ndarray
+  text: bytes
+  table: np.ndarray
+
+  def items(self) -> list[str]:
+    """The items as text."""
+    ends = np.cumsum(self.lengths).tolist()
+    if self.text.isascii():
+      text = self.text.decode('ascii')
+      return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    return [self.text[start:end].decode('utf-8', 'surrogatepass')
+            for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def encode(columns: Columns, compress: bool) -> bytes:
+  """The bytes of a summary; the same content gives the same bytes in every process."""
+  sections = [_narrow(section) for section in (
+      columns.lengths, columns.lowers, columns.spans, columns.table)]
+  body = b''.join([*(section.tobytes() for section in sections[:3]), columns.text,
+                   sections[3].tobytes()])
+  flags = 0
+  if compress:
+    body, flags = zlib.compress(body, 1), _PACKED
+  header = _HEADER.pack(
+      MAGIC, VERSION, columns.kind, flags, columns.depth, columns.candidates, columns.width,
+      columns.batch, len(columns.lengths), columns.seed, columns.total, columns.events,
+      columns.tau, *(section.itemsize for section in sections), len(columns.text), len(body))
+  return b''.join([header, body, _CHECK.pack(zlib.crc32(body, zlib.crc32(header)))])
+
+
+def decode(data: bytes) -> Columns:
+  """Reads what `encode` wrote.
+
+  Raises:
+    CorruptSummary: anything is wrong with the bytes; nothing large is allocated before
+      every length has been checked.
+  """
+  if len(data) < _HEADER.size + _CHECK.size:
+    raise CorruptSummary(f'a summary has at least {_HEADER.size + _CHECK.size} bytes, '
+                         f'got {len(data)}')
+  (magic, version, kind, flags, depth, candidates, width, batch, count, seed, total, events, tau,
+   *sizes, text_bytes, body_bytes) = _HEADER.unpack_from(data)
+  if magic != MAGIC:
+    raise CorruptSummary(f'not a summary: it begins with {magic!r}')
+  if version != VERSION:
+    raise CorruptSummary(f'summary version {version} is not known, only {VERSION}')
+  end = _HEADER.size + body_bytes
+  if end + _CHECK.size != len(data):
+    raise CorruptSummary(f'a body of {body_bytes} bytes is declared, '
+                         f'{len(data) - _HEADER.size - _CHECK.size} are there')
+  view = memoryview(data)
+  if _CHECK.unpack_from(data, end)[0] != zlib.crc32(view[:end]):
+    raise CorruptSummary('the checksum does not match: the summary was changed')
+  if kind not in (EXACT, SPILLED) or flags & ~_PACKED or not set(sizes) <= {1, 2, 4, 8}:
+    raise CorruptSummary('the header has values that no summary has')
+  cells = depth * width if kind == SPILLED else 0
+  whole = count * sum(sizes[:3]) + text_bytes + cells * sizes[3]
+  body = view[_HEADER.size:end]
+  if flags & _PACKED:
+    if whole > _MAX_RATIO * body_bytes + 64:
+      raise CorruptSummary(f'{whole} bytes are declared, more than {body_bytes} can hold')
+    unpacker = zlib.decompressobj()
+    try:
+      body = memoryview(unpacker.decompress(body, whole + 1))
+    except zlib.error as error:
+      raise CorruptSummary(f'the body cannot be unpacked: {error}') from None
+  if len(body) != whole:
+    raise CorruptSummary(f'{whole} bytes are declared, {len(body)} are there')
+  place = 0
+  sections = []
+  for size, length in zip(sizes, (count, count, count, cells), strict=True):
+    if len(sections) == 3:
+      text = bytes(body[place:place + text_bytes])
+      place += text_bytes
+    sections.append(np.frombuffer(body, f'<u{size}', length, place).astype(np.int64))
+    place += size * length
+  if int(sections[0].sum()) != text_bytes:
+    raise CorruptSummary('the lengths of the items do not add up to their text')
+  return Columns(kind, depth, width, candidates, batch, seed, total, events, tau, sections[0],
+                 sections[1], sections[2], text, sections[3])
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+  most = int(values.max()) if len(values) else 0
+  for kind in ('<u1', '<u2', '<u4'):
+    if most <= np.iinfo(kind).max:
+      return values.astype(kind)
+  return values.astype('<u8')
