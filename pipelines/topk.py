@@ -48,7 +48,8 @@ def build(pipeline: beam.Pipeline, job: TopKJob, run: str, redis: str | None,
     counted.kept | 'WriteArchive' >> WriteArchive(job.parquet)
 
   boards = counted.deltas | 'CascadeWindows' >> CascadeWindows(
-      job.windows, job.rules.parameters, job.rules.allowed_lateness_secs)
+      job.windows, job.rules.parameters, bounded=True,
+      allowed_lateness_secs=job.rules.allowed_lateness_secs)
   for size in job.windows:
     records = boards[size.label] | f'RankBoards{size.label}' >> RankBoards(
         size, job.keep, job.generation)
@@ -96,6 +97,17 @@ def run(argv: Sequence[str] | None = None) -> Report:
     with open(job.report, 'w', encoding='utf-8') as file:
       json.dump(report.as_json(), file, indent=2)
   return report
+
+
+def _whereabouts(job: TopKJob, redis: str | None, postgres: str | None) -> Iterator[str]:
+  """Says where the boards are and how to read them again."""
+  if redis:
+    yield f'redis     {redisio.shown(redis)}'
+  if postgres:
+    yield f'postgres  {postgresio.shown(postgres)}'
+  if job.parquet:
+    yield f'parquet   {job.parquet}'
+  yield f'rejects   {job.ledger}'
 
 
 @contextlib.contextmanager

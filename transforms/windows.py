@@ -39,6 +39,9 @@ class CascadeWindows(beam.PTransform):
   Args:
     sizes: window sizes, finest first, each nesting in the next.
     parameters: of the summaries.
+    bounded: whether the input ends. Then every window is complete when it is seen, and its
+      start is simply part of the key: a window of a key costs a local runner 0.3 ms, a key
+      a tenth of that.
     allowed_lateness_secs: how late an event may be and still refine its boards.
     early_secs: see `board_trigger`.
   Input: (BoardCell, encoded summary), the timestamp being the base window's start.
@@ -46,12 +49,17 @@ class CascadeWindows(beam.PTransform):
   """
   sizes: list[WindowSize]
   parameters: Parameters
+  bounded: bool
   allowed_lateness_secs: int = 0
   early_secs: int | None = None
 
   def expand(self, deltas: beam.PCollection) -> dict[str, beam.PCollection]:
     boards = {}
     for size, coarser in zip(self.sizes, [*self.sizes[1:], None], strict=True):
+      if self.bounded:
+        deltas = deltas | f'Sum{size.label}' >> _SumKeys(size, self.parameters)
+        boards[size.label] = deltas
+        continue
       boards[size.label] = deltas | f'Publish{size.label}' >> self._sum(
           size, coarser, trigger.AccumulationMode.ACCUMULATING)
       if coarser:
@@ -59,14 +67,26 @@ class CascadeWindows(beam.PTransform):
             size, coarser, trigger.AccumulationMode.DISCARDING)
     return boards
 
-  def _sum(self, size: WindowSize, coarser: WindowSize | None, mode: Any) -> '_SumWindow':
-    return _SumWindow(size, coarser or size, mode, self.parameters,
-                      self.allowed_lateness_secs + LATENESS_MARGIN_SECS, self.early_secs)
+  def _sum(self, size: WindowSize, coarser: WindowSize | None, mode: Any) -> '_SumWindows':
+    return _SumWindows(size, coarser or size, mode, self.parameters,
+                       self.allowed_lateness_secs + LATENESS_MARGIN_SECS, self.early_secs)
 
 
 @dataclasses.dataclass
-class _SumWindow(beam.PTransform):
-  """One level: (BoardCell, delta) of a finer level -> (BoardCell, sum) of this one.
+class _SumKeys(beam.PTransform):
+  """One level of bounded input: (BoardCell, delta) of a finer level -> sum of this one."""
+  size: WindowSize
+  parameters: Parameters
+
+  def expand(self, deltas: beam.PCollection) -> beam.PCollection:
+    return (deltas
+            | 'Key' >> beam.Map(_at_start, self.size).with_output_types(tuple[BoardCell, bytes])
+            | 'Merge' >> beam.CombinePerKey(SummaryFn(self.parameters)))
+
+
+@dataclasses.dataclass
+class _SumWindows(beam.PTransform):
+  """One level of endless input: (BoardCell, delta) of a finer level -> panes of this one.
 
   The key carries the start of the coarser window: local runners take time quadratic in the
   windows of one key, and so no key ever has more windows than nest in one coarser window.
@@ -79,11 +99,8 @@ class _SumWindow(beam.PTransform):
   early_secs: int | None
 
   def expand(self, deltas: beam.PCollection) -> beam.PCollection:
-    coarser = self.coarser
     return (deltas
-            | 'Key' >> beam.MapTuple(
-                lambda board, delta: ((board[0], board[1], coarser.start(board[2])), delta))
-            .with_output_types(tuple[BoardCell, bytes])
+            | 'Key' >> beam.Map(_at_start, self.coarser).with_output_types(tuple[BoardCell, bytes])
             | 'Window' >> beam.WindowInto(
                 window.FixedWindows(self.size.secs),
                 trigger=board_trigger(self.early_secs),
@@ -91,6 +108,11 @@ class _SumWindow(beam.PTransform):
                 allowed_lateness=Duration(self.lateness_secs))
             | 'Merge' >> beam.CombinePerKey(SummaryFn(self.parameters))
             | 'Name' >> beam.ParDo(_NameFn()).with_output_types(tuple[BoardCell, bytes]))
+
+
+def _at_start(delta: tuple[BoardCell, bytes], size: WindowSize) -> tuple[BoardCell, bytes]:
+  (tenant_id, event_type, start), summary = delta
+  return (tenant_id, event_type, size.start(start)), summary
 
 
 class _NameFn(beam.DoFn):

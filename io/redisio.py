@@ -1,0 +1,220 @@
+"""Redis: live boards. One script applies a board record whole, and never an older one.
+
+Keys of a board, all in one slot of a cluster (tenant and type percent-encoded):
+`topk:{tenant:type}:size:start:ranks`, a sorted set with score = -count; `...:rows`, a hash
+of item -> "count upper" as exact integers; `...:board`, the record. Per tenant, type and size:
+`...:latest`, the start of the newest window, and `...:changes`, a capped stream and channel.
+"""
+import dataclasses
+import importlib.resources
+import random
+import time
+import urllib.parse
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import apache_beam as beam
+import redis
+from apache_beam.metrics import Metrics
+
+from leaderboard.transforms.boards import BoardRecord, Row
+from leaderboard.transforms.countevents import BoardCell
+
+_FLUSH_BOARDS = 500
+_FLUSH_ROWS = 50_000
+_TRIES = 6
+_TIMEOUT_SECS = 30
+_TRANSIENT = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError)
+_FIELDS = ('window_end', 'total', 'tau', 'rest_upper', 'epsilon', 'delta', 'resolution')
+
+
+class RedisUnavailable(Exception):
+  """Redis cannot be reached or refuses the client; the message names the server and why."""
+
+
+def check(url: str) -> None:
+  """Tries a server.
+
+  Raises:
+    RedisUnavailable: in one line, without the password.
+  """
+  try:
+    client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5,
+                                  retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0))
+  except ValueError as error:
+    raise RedisUnavailable(f'{shown(url)} is no Redis URL, expected redis://host:port/db: '
+                           f'{error}') from None
+  try:
+    client.ping()
+  except (redis.RedisError, OSError) as error:
+    raise RedisUnavailable(f'cannot use Redis at {shown(url)}: {error}; is it running, and are '
+                           f'user and password right?') from None
+  finally:
+    client.close()
+
+
+def family(tenant_id: str, event_type: str, window_size: str) -> str:
+  """The common part of the keys of one tenant, event type and window size.
+
+  >>> family('a:b', 'play', '1m')
+  'topk:{a%3Ab:play}:1m'
+  """
+  tag = ':'.join(urllib.parse.quote(part, safe='') for part in (tenant_id, event_type))
+  return f'topk:{{{tag}}}:{window_size}'
+
+
+class RedisBoards:
+  """Reads and writes boards.
+
+  Args:
+    url: redis://, rediss:// or unix://.
+    ttl_secs: window size -> seconds that a board lives after its last write; sizes that are
+      not named live for ever.
+  """
+
+  def __init__(self, url: str, ttl_secs: Mapping[str, int] | None = None) -> None:
+    self._client = redis.Redis.from_url(
+        url, decode_responses=True, socket_timeout=_TIMEOUT_SECS,
+        socket_connect_timeout=_TIMEOUT_SECS)
+    self._ttl_secs = ttl_secs or {}
+    script = importlib.resources.files('leaderboard.io').joinpath('lua/apply_board.lua')
+    self._apply = self._client.register_script(script.read_text('utf-8'))
+
+  def close(self) -> None:
+    self._client.close()
+
+  def apply(self, records: Iterable[BoardRecord]) -> list[str]:
+    """Applies records in one round trip; says of each `applied`, `done`, `older` or `empty`.
+
+    May be repeated at will: a revision that is there already changes nothing. A lost
+    connection is tried again for some seconds.
+
+    Raises:
+      redis.RedisError: the server stays away or refuses.
+    """
+    commands = [self._command(record) for record in records]
+    for attempt in range(_TRIES):
+      try:
+        pipeline = self._client.pipeline(transaction=False)
+        for keys, args in commands:
+          self._apply(keys, args, client=pipeline)
+        return pipeline.execute()
+      except _TRANSIENT:
+        if attempt == _TRIES - 1:
+          raise
+        time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)
+    raise AssertionError('unreachable')
+
+  def read_board(self, tenant_id: str, event_type: str, window_size: str,
+                 window_start: int) -> BoardRecord | None:
+    """A board as of one moment, or None when there is none."""
+    prefix = family(tenant_id, event_type, window_size)
+    pipeline = self._client.pipeline(transaction=True)
+    pipeline.hgetall(f'{prefix}:{window_start}:board')
+    pipeline.hgetall(f'{prefix}:{window_start}:rows')
+    record, rows = pipeline.execute()
+    if not record:
+      return None
+    numbers = {item: tuple(map(int, value.split())) for item, value in rows.items()}
+    # Scores are doubles; the order of counts beyond 2^53 is that of the exact integers.
+    ranked = sorted(numbers, key=lambda item: (-numbers[item][0], item))
+    return BoardRecord(
+        tenant_id=tenant_id, event_type=event_type, window_size=window_size,
+        window_start=window_start, summary=b'', resolution=record['resolution'],
+        epsilon=_number(record['epsilon']), delta=_number(record['delta']),
+        rows=tuple(Row(item, *numbers[item]) for item in ranked),
+        **{name: int(record[name]) for name in (
+            'window_end', 'generation', 'events', 'total', 'tau', 'rest_upper')})
+
+  def revisions(self, window_size: str,
+                boards: list[BoardCell]) -> dict[BoardCell, tuple[int, int]]:
+    """The revision of those of the boards that are stored."""
+    found = {}
+    for first in range(0, len(boards), 10_000):
+      part = boards[first:first + 10_000]
+      pipeline = self._client.pipeline(transaction=False)
+      for tenant_id, event_type, start in part:
+        pipeline.hmget(f'{family(tenant_id, event_type, window_size)}:{start}:board',
+                       'generation', 'events')
+      for board, (generation, events) in zip(part, pipeline.execute(), strict=True):
+        if generation is not None:
+          found[board] = (int(generation), int(events))
+    return found
+
+  def _command(self, record: BoardRecord) -> tuple[list[str], list[Any]]:
+    prefix = family(record.tenant_id, record.event_type, record.window_size)
+    board = f'{prefix}:{record.window_start}'
+    keys = [f'{board}:ranks', f'{board}:rows', f'{board}:board', f'{prefix}:latest',
+            f'{prefix}:changes']
+    fields = {name: getattr(record, name) for name in _FIELDS}
+    args = [record.generation, record.events, self._ttl_secs.get(record.window_size, 0),
+            record.window_start, len(fields)]
+    for name, value in fields.items():
+      args += name, '' if value is None else value
+    for row in record.rows:
+      args += row
+    return keys, args
+
+
+def _number(text: str) -> float | None:
+  return float(text) if text else None
+
+
+def shown(url: str) -> str:
+  """The URL without its password."""
+  parts = urllib.parse.urlsplit(url)
+  if '@' not in parts.netloc:
+    return url
+  return urllib.parse.urlunsplit(
+      parts._replace(netloc='***@' + parts.netloc.rsplit('@', 1)[1]))
+
+
+@dataclasses.dataclass
+class WriteToRedis(beam.PTransform):
+  """Writes boards to Redis, a bundle in few round trips.
+
+  A retried or re-ordered bundle leaves the same state: a record is applied only when its
+  revision is newer than what is stored.
+
+  Args:
+    url: where Redis is.
+    ttl_secs: see RedisBoards.
+  Input: BoardRecord.
+  """
+  url: str
+  ttl_secs: Mapping[str, int] | None = None
+
+  def expand(self, records: beam.PCollection) -> beam.PCollection:
+    return records | 'Write' >> beam.ParDo(_WriteFn(self.url, self.ttl_secs))
+
+
+class _WriteFn(beam.DoFn):
+
+  def __init__(self, url: str, ttl_secs: Mapping[str, int] | None) -> None:
+    self._url = url
+    self._ttl_secs = ttl_secs
+
+  def setup(self) -> None:
+    self._boards = RedisBoards(self._url, self._ttl_secs)
+
+  def start_bundle(self) -> None:
+    self._records: list[BoardRecord] = []
+    self._rows = 0
+
+  def process(self, record: BoardRecord) -> None:
+    self._records.append(record)
+    self._rows += len(record.rows)
+    if len(self._records) >= _FLUSH_BOARDS or self._rows >= _FLUSH_ROWS:
+      self._flush()
+
+  def finish_bundle(self) -> None:
+    self._flush()
+
+  def teardown(self) -> None:
+    self._boards.close()
+
+  def _flush(self) -> None:
+    if self._records:
+      for outcome in self._boards.apply(self._records):
+        Metrics.counter('WriteToRedis', f'boards_{outcome}').inc()
+    self.start_bundle()
