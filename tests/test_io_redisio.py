@@ -1,0 +1,177 @@
+"""Redis boards: whole, newest, and the same whatever is repeated or re-ordered."""
+import itertools
+import threading
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from leaderboard.io import redisio
+
+SETTINGS = settings(max_examples=40, deadline=None,
+                    suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def boards(redis_url):
+  client = redisio.RedisBoards(redis_url)
+  yield client
+  client.close()
+
+
+@pytest.fixture
+def raw(redis_url):
+  with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+    yield client
+
+
+def read(boards, record):
+  return boards.read_board(record.tenant_id, record.event_type, record.window_size,
+                           record.window_start)
+
+
+def test_board_reads_back_as_it_was_written(boards, make_record):
+  record = make_record({'b': 2, 'a': 2, 'c': 9, 'é😀 "': 1}, tau=3, rest_upper=4,
+                       epsilon=0.001, delta=0.02, resolution='partial')
+  assert boards.apply([record]) == ['applied']
+  assert read(boards, record) == record
+
+
+def test_equal_revision_is_done_older_is_refused_and_empty_is_ignored(boards, make_record):
+  record = make_record({'a': 5})
+  assert boards.apply([record, record, make_record({'a': 4}), make_record({})]) == [
+      'applied', 'done', 'older', 'empty']
+  assert read(boards, record) == record
+
+
+def test_generation_outranks_events(boards, make_record):
+  recomputed = make_record({'a': 2}, generation=1)
+  assert boards.apply([make_record({'a': 5}), recomputed, make_record({'a': 9})]) == [
+      'applied', 'applied', 'older']
+  assert read(boards, recomputed) == recomputed
+
+
+def test_every_order_of_revisions_ends_in_the_newest(boards, raw, make_record):
+  history = [make_record({'a': 1}), make_record({'a': 1, 'b': 2}), make_record({'b': 2, 'c': 7})]
+  for order in itertools.permutations(history):
+    raw.flushall()
+    boards.apply(order)
+    assert read(boards, history[0]) == history[-1]
+    assert raw.zrange('topk:{acme:play}:1h:1356998400:ranks', 0, -1, withscores=True) == [
+        ('c', -7.0), ('b', -2.0)]
+
+
+@SETTINGS
+@given(st.lists(st.dictionaries(st.sampled_from('abcdef'), st.integers(1, 5), min_size=1),
+                max_size=8))
+def test_any_stream_of_revisions_leaves_exactly_the_newest_board(
+    redis_url, make_record, history):
+  with redis.Redis.from_url(redis_url) as raw:
+    raw.flushall()
+  boards = redisio.RedisBoards(redis_url)
+  records = [make_record(counts) for counts in history]
+  boards.apply(records)
+  boards.close()
+  if records:
+    # Of equal revisions the first stays.
+    newest = max(records, key=lambda record: record.events)
+    assert read(boards, newest) == newest
+
+
+def test_only_changed_members_are_written_and_the_change_is_told(boards, raw, make_record):
+  boards.apply([make_record({'a': 5, 'b': 4, 'gone': 1})])
+  boards.apply([make_record({'a': 5, 'b': 6, 'new': 2})])
+  (_, first), (_, second) = raw.xrange('topk:{acme:play}:1h:changes')
+  assert first['events_added'] == '10' and first['rows_changed'] == '3'
+  assert second == {'start': '1356998400', 'generation': '0', 'events': '13',
+                    'events_added': '3', 'ranks_moved': '3', 'rows_changed': '2',
+                    'rows_removed': '1'}
+
+
+def test_integers_beyond_two_to_the_53_stay_exact_and_ordered(boards, make_record):
+  big = 2**53
+  record = make_record({'a': big, 'b': big + 1, 'c': 2**60 + 1}, events=big + 1)
+  assert boards.apply([record, make_record({'a': 1}, events=big)]) == ['applied', 'older']
+  assert read(boards, record) == record
+  assert [row.item for row in read(boards, record).rows] == ['c', 'b', 'a']
+  boards.apply([make_record({'a': 1}, events=big + 3)])
+  assert read(boards, record).events == big + 3
+
+
+def test_a_thousand_rows(boards, make_record):
+  record = make_record({f'item-{i}': i + 1 for i in range(5000)})
+  boards.apply([record])
+  assert read(boards, record) == record
+  smaller = make_record({'x': record.events + 1})
+  boards.apply([smaller])
+  assert read(boards, smaller) == smaller
+
+
+@pytest.mark.parametrize('name', ['a:b', '{x}', '%7B', 'with space', 'ünï😀', '*?[a]'])
+def test_odd_names_have_boards_of_their_own(boards, make_record, name):
+  mine, other = make_record({'a': 1}, tenant_id=name), make_record({'b': 2}, event_type=name)
+  boards.apply([mine, other])
+  assert (read(boards, mine), read(boards, other)) == (mine, other)
+
+
+def test_latest_moves_forward_only(boards, raw, make_record):
+  for start in (7200, 3600, 10800, 0):
+    boards.apply([make_record({'a': 1}, window_start=start)])
+  assert raw.get('topk:{acme:play}:1h:latest') == '10800'
+
+
+def test_expiry_counts_from_the_write_and_only_where_asked(redis_url, raw, make_record):
+  boards = redisio.RedisBoards(redis_url, {'1h': 100})
+  boards.apply([make_record({'a': 1}), make_record({'a': 1}, window_size='1d')])
+  boards.close()
+  lives = {key: raw.ttl(f'topk:{{acme:play}}:{key}') for key in (
+      '1h:1356998400:board', '1h:1356998400:rows', '1h:1356998400:ranks', '1d:1356998400:board')}
+  assert lives.pop('1d:1356998400:board') == -1
+  assert all(90 < ttl <= 100 for ttl in lives.values())
+
+
+def test_reader_never_sees_half_a_board_or_an_older_one(redis_url, make_record):
+  writer, reader = redisio.RedisBoards(redis_url), redisio.RedisBoards(redis_url)
+  # Of revision n each of the n items counts n: any mixture of revisions shows.
+  history = [make_record({f'i{i}': n for i in range(n)}, events=n) for n in range(1, 200)]
+  seen = []
+  done = threading.Event()
+
+  def watch():
+    while not done.is_set():
+      board = read(reader, history[0])
+      if board:
+        seen.append(board)
+
+  watcher = threading.Thread(target=watch)
+  watcher.start()
+  for record in history:
+    writer.apply([record])
+  done.set()
+  watcher.join()
+  assert len(seen) > 10
+  for board in seen:
+    assert board == history[board.events - 1]
+  assert [board.events for board in seen] == sorted(board.events for board in seen)
+
+
+def test_two_writers_at_once_end_in_the_newest(redis_url, boards, make_record):
+  history = [make_record({'a': n, f'b{n % 7}': 1}) for n in range(1, 150)]
+  writers = [redisio.RedisBoards(redis_url) for _ in range(2)]
+  threads = [threading.Thread(target=lambda w=writer, h=part: [w.apply([r]) for r in h])
+             for writer, part in zip(writers, (history, history[::-1]), strict=True)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert read(boards, history[0]) == history[-1]
+
+
+@pytest.mark.parametrize(('url', 'problem'), [
+    ('redis://:secret@127.0.0.1:1/0', r'cannot use Redis at redis://\*\*\*@127.0.0.1:1/0'),
+    ('http://somewhere', 'http://somewhere is no Redis URL'),
+])
+def test_unreachable_server_is_named_in_one_line_without_its_password(url, problem):
+  with pytest.raises(redisio.RedisUnavailable, match=problem) as caught:
+    redisio.check(url)
+  assert 'secret' not in str(caught.value) and '\n' not in str(caught.value)
