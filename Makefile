@@ -22,12 +22,12 @@ $(DATA)/flights.jsonl: | .venv/ready-boards
 
 test: .venv/ready-test
 	.venv/bin/ruff check .
-	.venv/bin/mypy
+	cd .venv && bin/mypy --config-file ../pyproject.toml
 	$(RUN) -m pytest
 
 check: .venv/ready-test
 	.venv/bin/ruff check .
-	.venv/bin/mypy
+	cd .venv && bin/mypy --config-file ../pyproject.toml
 	$(RUN) -m pytest -m 'not slow' -q
 
 .venv/ready-boards: .venv/bin/python setup.py constraints.txt

@@ -126,10 +126,10 @@ def _lock(folder: pathlib.Path, name: str = '.lock') -> Iterator[None]:
   """Two who start a server on one folder at once take turns."""
   try:
     folder.mkdir(parents=True, exist_ok=True)
-    file = open(folder / name, 'a')
+    (folder / name).touch()
   except OSError as error:
     raise EmbeddedServerError(f'cannot write to {str(folder)!r}: {error.strerror}') from None
-  with file:
+  with open(folder / name) as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     yield
 
@@ -144,7 +144,7 @@ def _serves(url: str, folder: pathlib.Path) -> bool:
   """Whether the server at the url is up and keeps its data in the folder."""
   client = redis.Redis.from_url(url, socket_timeout=2)
   try:
-    kept = client.config_get('dir')['dir']
+    kept = str(client.config_get('dir')['dir'])
     return os.path.realpath(kept) == os.path.realpath(folder) and not client.info(
         'persistence')['loading']
   except (redis.RedisError, OSError, KeyError):

@@ -133,18 +133,12 @@ def _block(path: str, start: int, data: bytes | memoryview, end: int | None = No
 
 def _plain_block(part: FileRange) -> Iterator[EventBlock]:
   """The lines that start in [start, end): the block's name is the range, whatever it owns."""
-  if '://' not in part.path:
-    data = _mapped_lines(part)
-  else:
-    data = _fetched_lines(part)
-  if data is None:
-    return
-  start, view = data
-  if len(view):
-    yield _block(part.path, start, view)
+  start, data = (_fetched_lines if '://' in part.path else _mapped_lines)(part)
+  if len(data):
+    yield _block(part.path, start, data)
 
 
-def _mapped_lines(part: FileRange) -> tuple[int, memoryview] | None:
+def _mapped_lines(part: FileRange) -> tuple[int, bytes | memoryview]:
   with open(part.path, 'rb') as file:
     mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
   start = _line_start(mapped, part.start)
@@ -160,14 +154,14 @@ def _line_start(mapped: mmap.mmap, place: int) -> int:
   return len(mapped) if newline < 0 else newline + 1
 
 
-def _fetched_lines(part: FileRange) -> tuple[int, bytes] | None:
+def _fetched_lines(part: FileRange) -> tuple[int, bytes | memoryview]:
   with _open(part.path) as file:
     start = part.start
     if start:
       file.seek(start - 1)
       start += _skip_line(file) - 1
     if start >= part.end:
-      return None
+      return start, b''
     data = file.read(part.end - start)
     # The last line belongs to this range to its end, however far that is.
     while data and not data.endswith(b'\n'):

@@ -252,9 +252,10 @@ class ParquetBoards:
     """A board, or None when there is none."""
     start = datetime.datetime.fromtimestamp(window_start, datetime.timezone.utc)
     stored = latest_boards(self._root, window_size, str(start.date()))
+    moment = pa.scalar(start, pa.timestamp('s', 'UTC'))
     found = stored.filter((pc.field('tenant_id') == tenant_id)
                           & (pc.field('event_type') == event_type)
-                          & (pc.field('window_start') == pa.scalar(start, pa.timestamp('s', 'UTC'))))
+                          & (pc.field('window_start') == moment))
     return _record(found.to_pylist()[0]) if len(found) else None
 
 

@@ -70,7 +70,7 @@ def migrate(dsn: str) -> None:
     for script in sorted(scripts.iterdir(), key=lambda script: script.name):
       version = int(script.name.split('_')[0])
       if version not in done:
-        connection.execute(script.read_text('utf-8'))   # type: ignore[arg-type]
+        connection.execute(script.read_text('utf-8'))
         connection.execute('insert into schema_version (version) values (%s)', [version])
 
 

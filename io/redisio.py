@@ -147,7 +147,7 @@ class RedisBoards:
     keys = [f'{board}:ranks', f'{board}:rows', f'{board}:board', f'{prefix}:latest',
             f'{prefix}:changes']
     fields = {name: getattr(record, name) for name in _FIELDS}
-    args = [record.generation, record.events, self._ttl_secs.get(record.window_size, 0),
+    args: list[Any] = [record.generation, record.events, self._ttl_secs.get(record.window_size, 0),
             record.window_start, len(fields)]
     for name, value in fields.items():
       args += name, '' if value is None else value

@@ -1,0 +1,7 @@
+"""The programs: `topk` is the main job, `show` prints boards, `flights` makes sample input."""
+import logging
+
+__all__ = ['flights', 'options', 'report', 'show', 'topk']
+
+# Beam says on import that Google's client libraries are missing; only Dataflow asks for them.
+logging.getLogger().addFilter(lambda record: 'apitools not found' not in record.getMessage())

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import StandardOptions
 
 from leaderboard.io import embedded, postgresio, redisio
 from leaderboard.io.filesio import ReadBlocks
@@ -163,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _first_cause(error: BaseException) -> str:
   """What went wrong, in one line, without the layers of the runner around it."""
-  while cause := error.__cause__ or error.__context__:
+  while cause := error.__cause__ or (not error.__suppress_context__ and error.__context__):
     error = cause
   return ' '.join(str(error).split()) or type(error).__name__
 

@@ -6,6 +6,7 @@ import uuid
 import psycopg
 import pytest
 import redis
+
 from leaderboard.io import embedded, postgresio
 from leaderboard.transforms.boards import BoardRecord, Row
 

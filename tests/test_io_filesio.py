@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+
 from leaderboard.io import filesio
 from leaderboard.io.filesio import FileRange, InputFile, match_files, read_range
 

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from leaderboard.io import postgresio
 
 
@@ -49,7 +50,8 @@ def test_every_order_of_revisions_in_one_batch_or_many_ends_in_the_newest(boards
 
 @settings(max_examples=25, deadline=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.sampled_from('xy')), max_size=12))
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.sampled_from('xy')),
+                max_size=12))
 def test_any_stream_of_revisions_leaves_the_newest_of_each_board(boards, make_record, history):
   run = uuid.uuid4().hex   # each example has boards of its own
   records = [make_record({'a': events, 'b': generation + 1}, generation=generation,

@@ -6,6 +6,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from leaderboard.io import redisio
 
 SETTINGS = settings(max_examples=40, deadline=None,

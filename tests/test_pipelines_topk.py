@@ -9,6 +9,7 @@ import sys
 
 import duckdb
 import pytest
+
 from leaderboard.io.ledgerio import Ledger, archive_files
 from leaderboard.io.parquetio import ParquetBoards, read_tables
 from leaderboard.io.postgresio import PostgresBoards

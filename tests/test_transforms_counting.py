@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from leaderboard.transforms.blocks import EventBlock, OriginRange
 from leaderboard.transforms.boards import parse_window_size
 from leaderboard.transforms.counting import BlockCounter, CountingRules
@@ -293,7 +294,8 @@ def is_good(line):
           and (weight is None or (whole(weight) and 1 <= weight <= 10**12)))
 
 
-ODD_TEXT = st.text(st.sampled_from('ab"\\/é😀\x00\x1f\x7f\x80\u2028 {}'), max_size=6) | st.sampled_from(
+ODD_CHARS = 'ab"\\/é😀\x00\x1f\x7f\x80\u2028 {}'
+ODD_TEXT = st.text(st.sampled_from(ODD_CHARS), max_size=6) | st.sampled_from(
     ['x' * 50, 'x' * 51, 'x' * 64, 'x' * 65, 'é' * 50])
 ODD_VALUE = st.one_of(
     ODD_TEXT, st.none(), st.booleans(), st.integers(-5, 5), st.sampled_from(

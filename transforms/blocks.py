@@ -8,7 +8,6 @@ import duckdb
 import fsspec
 import pyarrow as pa
 
-
 # DuckDB 1 takes nothing but bytes from a file; the copy costs a tenth of the speed.
 _TAKES_VIEWS = int(duckdb.__version__.split('.')[0]) >= 2
 
@@ -96,7 +95,7 @@ class _ViewFile:
   def tell(self) -> int:
     return self._place
 
-  def read(self, size: int = -1) -> memoryview:
+  def read(self, size: int = -1) -> bytes | memoryview:
     end = len(self._view) if size < 0 else self._place + size
     piece = self._view[self._place:end]
     self._place += len(piece)

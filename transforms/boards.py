@@ -56,7 +56,7 @@ def parse_window_sizes(text: str) -> list[WindowSize]:
 class Row(NamedTuple):
   """One ranked item: `count <= true weight <= upper`. Its rank is its place in the list, from 1."""
   item: str
-  count: int
+  count: int   # type: ignore[assignment]   # shadows tuple.count, which no one needs
   upper: int
 
 

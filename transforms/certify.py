@@ -15,7 +15,7 @@ def certified(lowers: Sequence[int], uppers: Sequence[int], rest_upper: int,
   It is when nothing outside the rows can exceed it and fewer than k other rows can.
 
   >>> certified([9, 5, 4], [9, 6, 6], rest_upper=3, k=2)
-  [True, True, False]
+  [True, False, False]
   """
   low = np.asarray(lowers, np.int64)
   high = np.asarray(uppers, np.int64)

@@ -187,7 +187,7 @@ class BlockCounter:
         bad = np.sort(np.array(row['bad'], np.int64)) - 1
         continue
       first, end = int(offsets[i]), int(offsets[i + 1])
-      columns = (lengths[first:end], weights[first:end], blob[starts[first]:starts[end]])
+      columns = (lengths[first:end], weights[first:end], bytes(blob[starts[first]:starts[end]]))
       if row['mixed']:
         columns = _distinct(items[i].as_py(), columns[1].tolist())
       cells.append(Cell(row['tenant_id'], row['event_type'], row['start'], row['events'],

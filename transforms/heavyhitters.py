@@ -28,7 +28,7 @@ class RankedRow(NamedTuple):
   """One row of a report; `count` is `lower`, the weight that is proven."""
   rank: int
   item: str
-  count: int
+  count: int   # type: ignore[assignment]   # shadows tuple.count, which no one needs
   lower: int
   upper: int
   certified: bool
@@ -455,7 +455,7 @@ def merge_encoded(parts: Iterable[bytes]) -> HeavyHitters:
 
 
 def delta_bytes(parameters: Parameters, lengths: np.ndarray, weights: np.ndarray,
-                text: bytes | memoryview, events: int) -> bytes:
+                text: bytes, events: int) -> bytes:
   """Encodes a block's distinct items straight from columns, without an object per item.
 
   Args:
@@ -467,7 +467,7 @@ def delta_bytes(parameters: Parameters, lengths: np.ndarray, weights: np.ndarray
   columns_ = wire.Columns(
       wire.EXACT, parameters.depth, parameters.width, parameters.candidates, parameters.batch,
       parameters.seed, int(weights.sum()), events, 0, lengths, weights,
-      np.zeros(len(lengths), np.int64), bytes(text), np.zeros(0, np.int64))
+      np.zeros(len(lengths), np.int64), text, np.zeros(0, np.int64))
   if len(lengths) > 2 * parameters.candidates:
     return _from_columns(columns_).to_bytes(compress=False)
   return wire.encode(columns_, compress=False)

@@ -118,7 +118,7 @@ def decode(data: bytes) -> Columns:
   if len(body) != whole:
     raise CorruptSummary(f'{whole} bytes are declared, {len(body)} are there')
   place = 0
-  sections = []
+  sections: list[np.ndarray] = []
   for size, length in zip(sizes, (count, count, count, cells), strict=True):
     if len(sections) == 3:
       text = bytes(body[place:place + text_bytes])

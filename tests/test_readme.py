@@ -1,0 +1,51 @@
+"""Every command of the README runs."""
+import gzip
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+COMMANDS = [line.split('#')[0].strip() for block in re.findall(
+    r'```sh\n(.*?)```', (ROOT / 'README.md').read_text(), re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.fixture(scope='module')
+def checkout(tmp_path_factory):
+  """A copy of the tree whose environment is the one that runs this test, with a small input."""
+  folder = tmp_path_factory.mktemp('checkout')
+  for name in ('Makefile', 'setup.py', 'constraints.txt', 'pyproject.toml'):
+    shutil.copy(ROOT / name, folder)
+  binaries = folder / '.venv' / 'bin'
+  binaries.mkdir(parents=True)
+  python = binaries / 'python'
+  python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+  python.chmod(0o755)
+  (folder / 'data').mkdir()
+  sample = gzip.decompress((ROOT / 'tests/data/flights-sample.jsonl.gz').read_bytes())
+  # Other days, so that the boards that the README asks for are among them.
+  starts = (1_372_636_800, 1_372_687_200, 1_387_843_200)
+  lines = sample.splitlines(keepends=True)
+  moved = [re.sub(rb'"timestamp":(\d+)', lambda match, start=start: b'"timestamp":%d' % (
+      int(match[1]) % 7_200_000 + start * 1000), line)
+           for start in starts for line in lines]
+  (folder / 'data' / 'flights.jsonl').write_bytes(b''.join(moved))
+  for stamp in ('ready-boards', 'ready-test'):
+    (folder / '.venv' / stamp).touch()
+  return folder
+
+
+@pytest.mark.slow
+def test_every_command_runs_in_order(checkout):
+  assert len(COMMANDS) >= 7
+  for command in COMMANDS:
+    if command == 'make test':
+      command = 'make --dry-run test'   # this test is part of it
+    done = subprocess.run(command, shell=True, cwd=checkout, capture_output=True, text=True,
+                          env={**os.environ, 'MAKEFLAGS': ''}, timeout=300, check=False)
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    assert done.stdout
