@@ -1,4 +1,4 @@
-"""Sources and sinks, one module a system. Import the module: `from leaderboard.io import redisio`."""
+"""Sources and sinks, one module a system: `from leaderboard.io import redisio`."""
 
 __all__ = [
     'embedded', 'filesio', 'ledgerio', 'parquetio', 'postgresio', 'redisio', 'rejectsio']

@@ -124,7 +124,7 @@ def close_account(run: str, ledger: Ledger, stores: Mapping[str, Store], sizes: 
       events_too_late=len(ledger.refused(TOO_LATE, load.origins)),
       stores={name: _store_account(store, expected, sizes[0], generation)
               for name, store in stores.items()},
-      largest=max(coarsest, key=lambda board: coarsest[board], default=None),
+      largest=max(coarsest, key=lambda board: (coarsest[board], board), default=None),
       superseded=superseded, seconds=seconds)
 
 

@@ -101,14 +101,17 @@ def run(argv: Sequence[str] | None = None) -> Report:
 
 
 def _whereabouts(job: TopKJob, redis: str | None, postgres: str | None) -> Iterator[str]:
-  """Says where the boards are and how to read them again."""
-  if redis:
-    yield f'redis     {redisio.shown(redis)}'
-  if postgres:
-    yield f'postgres  {postgresio.shown(postgres)}'
+  """Says where the boards are."""
+  for name, option, url in (('redis', job.redis, redis), ('postgres', job.postgres, postgres)):
+    if option == EMBEDDED:
+      yield f'{name:<10}{job.data_dir / name} (embedded: it runs while it is asked)'
+    elif url:
+      yield f'{name:<10}{(redisio if name == "redis" else postgresio).shown(url)}'
   if job.parquet:
     yield f'parquet   {job.parquet}'
   yield f'rejects   {job.ledger}'
+  if EMBEDDED in (job.redis, job.postgres):
+    yield f'Read any board with: {show.PROG} --help'
 
 
 @contextlib.contextmanager

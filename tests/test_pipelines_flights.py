@@ -5,6 +5,7 @@ import json
 import pathlib
 
 import pytest
+
 from leaderboard.pipelines import flights
 
 SAMPLE = pathlib.Path(__file__).parent / 'data' / 'flights-sample.jsonl.gz'

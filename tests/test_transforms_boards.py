@@ -1,5 +1,6 @@
 """Window sizes: what nests, what does not."""
 import pytest
+
 from leaderboard.transforms.boards import WindowSize, parse_window_size, parse_window_sizes
 
 

@@ -7,6 +7,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing import test_pipeline, test_stream
 from apache_beam.testing.util import assert_that
 from apache_beam.transforms.window import TimestampedValue
+
 from leaderboard.pipelines.options import FN_API_RUNNER
 from leaderboard.transforms.boards import parse_window_sizes
 from leaderboard.transforms.heavyhitters import HeavyHitters, Parameters, delta_bytes
