@@ -22,6 +22,7 @@ from leaderboard.transforms import certify, wire
 from leaderboard.transforms.hashing import columns
 
 MAX_TOTAL = 2**63 - 1
+MAX_CELLS = 2**24   # of a table: 128 MiB
 
 
 class RankedRow(NamedTuple):
@@ -56,6 +57,9 @@ class Parameters:
       value = getattr(self, name)
       if not least <= value < most:
         raise ValueError(f'{name} must be at least {least} and less than {most}, got {value}')
+    if self.depth * self.width > MAX_CELLS:
+      raise ValueError(f'depth * width must be at most {MAX_CELLS}, got '
+                       f'{self.depth} * {self.width}')
 
   @classmethod
   def from_error(cls, epsilon: float, delta: float, k: int) -> 'Parameters':
@@ -241,7 +245,11 @@ class HeavyHitters:
     Raises:
       wire.CorruptSummary: the bytes are no summary.
     """
-    return _from_columns(wire.decode(data))
+    found = wire.decode(data)
+    try:
+      return _from_columns(found)
+    except ValueError as error:
+      raise wire.CorruptSummary(f'the content is that of no summary: {error}') from None
 
   def __eq__(self, other: object) -> bool:
     return isinstance(other, HeavyHitters) and self.to_bytes() == other.to_bytes()
@@ -436,6 +444,13 @@ def _from_columns(found: wire.Columns) -> HeavyHitters:
   summary = HeavyHitters(found.candidates, found.depth, found.width, found.seed, found.batch)
   summary.total, summary.events = found.total, found.events
   items = found.items()
+  for name, values in (('total', found.total), ('events', found.events), ('tau', found.tau),
+                       ('lower bound', found.lowers), ('bracket', found.spans),
+                       ('cell', found.table)):
+    if np.min(values, initial=0) < 0:
+      raise ValueError(f'a {name} is negative')
+  if len(set(items)) != len(items):
+    raise ValueError('an item stands twice')
   if found.kind == wire.EXACT:
     summary._pending = dict(zip(items, found.lowers.tolist(), strict=True))
     if len(summary._pending) > summary._room:

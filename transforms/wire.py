@@ -3,6 +3,10 @@
 Header, then sections: byte lengths of the items, lower bounds, upper minus lower bounds,
 the items' UTF-8, and the Count-Min table. Integers are in the narrowest little-endian
 unsigned type that holds them, so numpy reads a section without a loop.
+
+A table with cells beyond 65,535 is rounded up to 16 significant bits a cell, so that a summary
+of any weight stays small. A cell is an upper bound and stays one; an estimate grows by less
+than one part in 32,768.
 """
 import dataclasses
 import struct
@@ -14,6 +18,8 @@ MAGIC = b'TKHH'
 VERSION = 1
 EXACT, SPILLED = 0, 1
 _PACKED = 1     # flag: the body is deflated
+_SCALED = 2     # flag: a shift for every cell follows the table
+_CELL_BITS = 16
 
 # magic, version, kind, flags, depth, candidates, width, batch, items, seed, total, events, tau,
 # type widths of four sections, bytes of item text, bytes of the body as it stands here
@@ -65,13 +71,14 @@ class Columns:
 
 def encode(columns: Columns, compress: bool) -> bytes:
   """The bytes of a summary; the same content gives the same bytes in every process."""
+  table, shifts = _scale(columns.table)
   sections = [_narrow(section) for section in (
-      columns.lengths, columns.lowers, columns.spans, columns.table)]
+      columns.lengths, columns.lowers, columns.spans, table)]
   body = b''.join([*(section.tobytes() for section in sections[:3]), columns.text,
-                   sections[3].tobytes()])
-  flags = 0
+                   sections[3].tobytes(), shifts.tobytes()])
+  flags = _SCALED if len(shifts) else 0
   if compress:
-    body, flags = zlib.compress(body, 1), _PACKED
+    body, flags = zlib.compress(body, 1), flags | _PACKED
   header = _HEADER.pack(
       MAGIC, VERSION, columns.kind, flags, columns.depth, columns.candidates, columns.width,
       columns.batch, len(columns.lengths), columns.seed, columns.total, columns.events,
@@ -102,10 +109,11 @@ def decode(data: bytes) -> Columns:
   view = memoryview(data)
   if _CHECK.unpack_from(data, end)[0] != zlib.crc32(view[:end]):
     raise CorruptSummary('the checksum does not match: the summary was changed')
-  if kind not in (EXACT, SPILLED) or flags & ~_PACKED or not set(sizes) <= {1, 2, 4, 8}:
+  if kind not in (EXACT, SPILLED) or flags & ~(_PACKED | _SCALED) or not set(sizes) <= {1, 2, 4, 8}:
     raise CorruptSummary('the header has values that no summary has')
   cells = depth * width if kind == SPILLED else 0
-  whole = count * sum(sizes[:3]) + text_bytes + cells * sizes[3]
+  shifts = cells if flags & _SCALED else 0
+  whole = count * sum(sizes[:3]) + text_bytes + cells * sizes[3] + shifts
   body = view[_HEADER.size:end]
   if flags & _PACKED:
     if whole > _MAX_RATIO * body_bytes + 64:
@@ -125,10 +133,29 @@ def decode(data: bytes) -> Columns:
       place += text_bytes
     sections.append(np.frombuffer(body, f'<u{size}', length, place).astype(np.int64))
     place += size * length
+  if shifts:
+    bits = np.frombuffer(body, np.uint8, shifts, place)
+    if int(bits.max()) > 63 - _CELL_BITS:
+      raise CorruptSummary('a cell of the table is beyond 63 bits')
+    sections[3] <<= bits
   if int(sections[0].sum()) != text_bytes:
     raise CorruptSummary('the lengths of the items do not add up to their text')
   return Columns(kind, depth, width, candidates, batch, seed, total, events, tau, sections[0],
                  sections[1], sections[2], text, sections[3])
+
+
+def _scale(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Cells of at most 16 bits and the shift of each; no shifts where every cell fits as it is."""
+  if not len(table) or int(table.max()) < 1 << _CELL_BITS:
+    return table, np.zeros(0, np.uint8)
+  # frexp's exponent is the bit length; beyond 2^53 it may be one too large, which only
+  # rounds up a bit further.
+  bits = np.frexp(table.astype(np.float64))[1].astype(np.int64)
+  shifts = np.maximum(bits - _CELL_BITS, 0)
+  cells = -(-table >> shifts)
+  # Rounding up may carry into a seventeenth bit.
+  carried = cells >> _CELL_BITS
+  return -(-cells >> carried), (shifts + carried).astype(np.uint8)
 
 
 def _narrow(values: np.ndarray) -> np.ndarray:
