@@ -2,23 +2,23 @@
 #   docker build -t topk-leaderboard .
 # The Beam version here and in constraints.txt is the same; a test says so.
 FROM apache/beam_python3.11_sdk:2.77.0 AS beam
-FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:20260101-rc00 AS launcher
+FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:flex_templates_base_image_release_20240628_RC00 AS launcher
 
 FROM python:3.11.13-slim-bookworm
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
+WORKDIR /app
 
-# Dependencies first: a change of code does not install Beam again.
-COPY constraints.txt /app/
-RUN pip install --no-cache-dir -c /app/constraints.txt "apache-beam[gcp]==2.77.0" duckdb fsspec mmh3 numpy "psycopg[binary]" pyarrow redis zstandard
+# Without its rooms the package is only its dependencies: a change of code does not install Beam
+# again.
+COPY setup.py pyproject.toml constraints.txt LICENSE ./
+RUN pip install --no-cache-dir -c constraints.txt "apache-beam[gcp]==2.77.0" .
 
-COPY setup.py pyproject.toml LICENSE README.md /app/
-COPY transforms /app/transforms
-COPY io /app/io
-COPY pipelines /app/pipelines
-RUN pip install --no-cache-dir --no-deps -c /app/constraints.txt /app && pip check
+COPY transforms transforms
+COPY io io
+COPY pipelines pipelines
+RUN pip install --no-cache-dir --no-deps --force-reinstall . && pip check
 
-RUN useradd --create-home beam
-USER beam
-WORKDIR /home/beam
+# Root, because Dataflow's launcher writes under /var/log and its workers under /var/opt; nothing
+# else needs it, so that other runners may choose a user.
 ENTRYPOINT ["/opt/apache/beam/boot"]

