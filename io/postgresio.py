@@ -97,7 +97,8 @@ class PostgresBoards:
     May be repeated at will. A lost connection is tried again for some seconds.
 
     Raises:
-      psycopg.Error: the server stays away or refuses.
+      PostgresUnavailable: the server stays away.
+      psycopg.Error: it refuses.
     """
     newest: dict[tuple, BoardRecord] = {}
     for record in records:
@@ -170,12 +171,14 @@ class PostgresBoards:
           self._connection = psycopg.connect(self._dsn, autocommit=True,
                                              connect_timeout=_CONNECT_SECS)
         return call(self._connection)
-      except psycopg.OperationalError:
+      except psycopg.OperationalError as error:
         # Gone, restarting, or a deadlock: what was begun is rolled back and begun anew.
         self.close()
         self._months.clear()
         if attempt == _TRIES - 1:
-          raise
+          reason = ' '.join(str(error).split())
+          raise PostgresUnavailable(
+              f'PostgreSQL at {shown(self._dsn)} stays away: {reason}') from None
         time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)
     raise AssertionError('unreachable')
 

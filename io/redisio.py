@@ -73,6 +73,7 @@ class RedisBoards:
   """
 
   def __init__(self, url: str, ttl_secs: Mapping[str, int] | None = None) -> None:
+    self._url = url
     self._client = redis.Redis.from_url(
         url, decode_responses=True, socket_timeout=_TIMEOUT_SECS,
         socket_connect_timeout=_TIMEOUT_SECS)
@@ -90,7 +91,8 @@ class RedisBoards:
     connection is tried again for some seconds.
 
     Raises:
-      redis.RedisError: the server stays away or refuses.
+      RedisUnavailable: the server stays away.
+      redis.RedisError: it refuses.
     """
     commands = [self._command(record) for record in records]
     for attempt in range(_TRIES):
@@ -99,9 +101,9 @@ class RedisBoards:
         for keys, args in commands:
           self._apply(keys, args, client=pipeline)
         return pipeline.execute()
-      except _TRANSIENT:
+      except _TRANSIENT as error:
         if attempt == _TRIES - 1:
-          raise
+          raise RedisUnavailable(f'Redis at {shown(self._url)} stays away: {error}') from None
         time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)
     raise AssertionError('unreachable')
 

@@ -7,6 +7,7 @@ import json
 import logging
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from leaderboard.transforms.countevents import CountEvents
 from leaderboard.transforms.ranking import RankBoards
 from leaderboard.transforms.windows import CascadeWindows
 
+_TERMINATED = 143   # 128 + SIGTERM, as shells tell it
 PROG = 'python -m leaderboard.pipelines.topk'
 
 
@@ -147,8 +149,14 @@ def _servers(job: TopKJob) -> Iterator[tuple[str | None, str | None]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
   """The command line: exit code 0, 1 when the job failed, 2 when it could not start."""
+  stopping = threading.Event()
+
+  def stop(*_: object) -> None:
+    stopping.set()
+    sys.exit(_TERMINATED)
+
   with contextlib.suppress(ValueError):   # signals belong to the main thread
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, stop)
   try:
     report = run(argv)
   except UsageError as error:
@@ -158,6 +166,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   except KeyboardInterrupt:
     return 130
   except Exception as error:
+    if stopping.is_set():   # the runner wraps the exit of the signal
+      print('topk: stopped by SIGTERM; run it again to finish', file=sys.stderr)
+      return _TERMINATED
     print(f'topk: the job failed: {_first_cause(error)}', file=sys.stderr)
     return 1
   return 0 if report.balanced else 1

@@ -1,0 +1,79 @@
+"""Parquet: every event in its own folder, atomic files, the newest board."""
+import datetime
+import random
+
+import pyarrow as pa
+import pytest
+
+from leaderboard.io import parquetio
+from leaderboard.transforms.blocks import OriginRange
+from leaderboard.transforms.countevents import KeptBlock
+
+
+def kept_block(rows, seed=1):
+  """A block of events over many tenants, types and days, in random order."""
+  rng = random.Random(seed)
+  start = datetime.datetime(2013, 1, 1)
+  columns = {
+      'tenant_id': [f't{rng.randrange(5)}' for _ in range(rows)],
+      'event_type': [f'e{rng.randrange(4)}' for _ in range(rows)],
+      'timestamp': pa.array([start + datetime.timedelta(minutes=rng.randrange(60 * 1440))
+                             for _ in range(rows)], pa.timestamp('us')),
+      'offset': list(range(rows))}
+  return KeptBlock(OriginRange('f', 0, 0, rows), pa.table(columns))
+
+
+def read_back(root):
+  """[(folder parts, event)] of the whole archive."""
+  return [(path.relative_to(root).parts[1:4], row)
+          for path in sorted((root / 'events').rglob('*.parquet'))
+          for _, table in parquetio.read_tables(str(path)) for row in table.to_pylist()]
+
+
+@pytest.mark.parametrize('rows', [1, 100, 200_000])
+def test_every_event_lies_in_the_folder_of_its_tenant_type_and_day(tmp_path, rows):
+  block = kept_block(rows)
+  writer = parquetio._ArchiveFn(str(tmp_path))
+  writer.process(block)
+  writer.process(block)   # a replay replaces its own files
+  stored = read_back(tmp_path)
+  assert sorted(row['offset'] for _, row in stored) == list(range(rows))
+  for folder, row in stored:
+    assert folder == (f'tenant={row["tenant_id"]}', f'type={row["event_type"]}',
+                      f'date={row["timestamp"].date()}')
+
+
+@pytest.mark.parametrize('tenant', ['a/b', '..', 'ü😀' * 30, 'x' * 64, 'a=b', '*', ' '])
+def test_odd_tenants_have_folders_of_their_own(tmp_path, tenant):
+  block = kept_block(10)
+  events = block.events.set_column(0, 'tenant_id', pa.array([tenant] * 10, pa.string()))
+  parquetio._ArchiveFn(str(tmp_path)).process(KeptBlock(block.origin, events))
+  stored = read_back(tmp_path)
+  assert len(stored) == 10 and {row['tenant_id'] for _, row in stored} == {tenant}
+  assert len({folder[0] for folder, _ in stored}) == 1
+
+
+def test_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
+  def full(*_, **__):
+    raise OSError(28, 'No space left on device')
+  monkeypatch.setattr(parquetio.pq, 'write_table', full)
+  with pytest.raises(OSError, match='No space left'):
+    parquetio.write_table(pa.table({'a': [1]}), str(tmp_path / 'folder'), 'name')
+  assert list((tmp_path / 'folder').iterdir()) == []
+
+
+def test_readers_take_the_newest_revision_of_each_board(tmp_path, make_record):
+  boards = parquetio.ParquetBoards(str(tmp_path))
+  history = [make_record({'a': 5}), make_record({'a': 7}), make_record({'b': 1}, generation=1),
+             make_record({'a': 3}, tenant_id='other')]
+  for records in (history, history[::-1], history[1:2]):
+    writer = parquetio._BoardsFn(str(tmp_path))
+    writer.start_bundle()
+    for record in records:
+      writer.process(record)
+    writer.finish_bundle()
+  assert boards.read_board('acme', 'play', '1h', 1_356_998_400) == history[2]
+  assert boards.read_board('acme', 'play', '1h', 0) is None
+  assert boards.revisions('1h', [('acme', 'play', 1_356_998_400), ('other', 'play', 1_356_998_400),
+                                 ('none', 'play', 0)]) == {
+      ('acme', 'play', 1_356_998_400): (1, 1), ('other', 'play', 1_356_998_400): (0, 3)}
