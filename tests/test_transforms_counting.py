@@ -171,6 +171,15 @@ def test_hostile_block_keeps_every_good_event_and_names_every_bad_one(count):
           for item, weight in board.items()} == totals
 
 
+def test_byte_order_mark_is_no_part_of_json_wherever_its_line_stands(count):
+  marked = b'\xef\xbb\xbf' + event().encode()
+  for data in (marked, marked + b'\n' + event().encode(), event().encode() + b'\n' + marked):
+    counted = count(data)
+    assert [(reject.reason, reject.data) for reject in counted.rejects] == [
+        ('malformed_json', marked)]
+    assert counted.read == data.count(b'\n') + 1
+
+
 def test_number_and_text_of_the_same_item_are_one_item(count):
   counted = count('\n'.join([event(item_id=5), event(item_id='5'), event(item_id='6')]).encode())
   assert only_board(counted) == {'5': 2, '6': 1}

@@ -137,9 +137,9 @@ def tau_not_summed(self, other):
 
 
 def exact_side_not_in_the_table(self, weights):
-  table = self.table.copy()
+  table = self.sketch.table.copy()
   _ENTER(self, weights)
-  self.table = table
+  self.sketch.table = table
 
 
 def certified_by_the_next_largest_upper(lowers, uppers, rest_upper, k):
@@ -288,7 +288,7 @@ def test_table_overestimates_beyond_epsilon_no_more_often_than_delta_allows():
     state.enter(batch)
     excess = state.estimates(batch) - np.fromiter(batch.values(), np.int64)
     assert (excess >= 0).all()
-    beyond += int((excess > math.e / 64 * state.total).sum())
+    beyond += int((excess > math.e / 64 * state.sketch.total).sum())
     total += len(batch)
   assert beyond / total <= math.exp(-2)
 

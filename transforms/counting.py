@@ -96,17 +96,23 @@ class BlockCounter:
     return self._count_lines(block, memoryview(block.data))
 
   def _count_lines(self, block: EventBlock, data: memoryview) -> CountedBlock:
-    huge = lines.too_large(data, self._rules.max_event_bytes)
-    rejects = [Refused('too_large', '', bytes(data[start:min(end, start + events.KEPT_BYTES)]),
+    holes = lines.too_large(data, self._rules.max_event_bytes)
+    faults = ['too_large'] * len(holes)
+    marked = lines.marked_first_line(data)
+    if marked and marked not in holes:
+      # DuckDB passes over a byte order mark at the start of what it reads, and nowhere else;
+      # what becomes of a line must not depend on where a block happens to begin.
+      holes, faults = [marked, *holes], ['malformed_json', *faults]
+    rejects = [Refused(fault, '', bytes(data[start:min(end, start + events.KEPT_BYTES)]),
                        block.origin.source, block.origin.partition, block.origin.start + start)
-               for start, end in huge]
-    pieces = [data[start:end] for start, end in lines.pieces_between(len(data), huge)]
+               for fault, (start, end) in zip(faults, holes, strict=True)]
+    pieces = [data[start:end] for start, end in lines.pieces_between(len(data), holes)]
 
     @functools.cache
     def spans() -> np.ndarray:
       """Where each row's line stands in `data`: asked only when a row is refused or kept."""
       found = [lines.line_spans(piece) + (start, start) for piece, (start, _) in zip(
-          pieces, lines.pieces_between(len(data), huge), strict=True)]
+          pieces, lines.pieces_between(len(data), holes), strict=True)]
       return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
 
     def row_bytes(rows: np.ndarray) -> list[bytes]:
@@ -114,15 +120,15 @@ class BlockCounter:
 
     with _Query(self._connection, self._files, pieces, self._rules) as query:
       counted = self._run(query, block, row_bytes, lambda: spans()[:, 0])
-    if not huge:
+    if not holes:
       expected = lines.count_lines(data)
-    if huge or counted.read != expected:
+    if holes or counted.read != expected:
       # Blank lines are no events; every other line must have come back as one row.
       expected = len(spans())
     if counted.read != expected:
       raise RuntimeError(f'the parser made {counted.read} rows of {expected} lines in '
                          f'{block.origin}; the block is not counted')
-    counted.read += len(huge)
+    counted.read += len(holes)
     counted.rejects += rejects
     return counted
 

@@ -19,10 +19,9 @@ from typing import NamedTuple
 import numpy as np
 
 from leaderboard.transforms import certify, wire
-from leaderboard.transforms.hashing import columns
+from leaderboard.transforms.countmin import MAX_CELLS, CountMinSketch, size_for
 
 MAX_TOTAL = 2**63 - 1
-MAX_CELLS = 2**24   # of a table: 128 MiB
 
 
 class RankedRow(NamedTuple):
@@ -64,14 +63,10 @@ class Parameters:
   @classmethod
   def from_error(cls, epsilon: float, delta: float, k: int) -> 'Parameters':
     """Sizes for `estimate <= true + epsilon * total` with probability 1 - delta per item."""
-    for name, value in (('epsilon', epsilon), ('delta', delta)):
-      if not 0 < value < 1:
-        raise ValueError(f'{name} must lie in (0, 1), got {value}')
+    depth, width = size_for(epsilon, delta)
     if k < 1:
       raise ValueError(f'k must be at least 1, got {k}')
-    width = 1 << math.ceil(math.log2(math.ceil(math.e / epsilon)))
-    return cls(candidates=max(40 * k, math.ceil(1 / epsilon)),
-               depth=math.ceil(math.log(1 / delta)), width=width)
+    return cls(candidates=max(40 * k, math.ceil(1 / epsilon)), depth=depth, width=width)
 
   @classmethod
   def profile(cls, name: str) -> 'Parameters':
@@ -230,7 +225,7 @@ class HeavyHitters:
       order = state.order()
       items = [state.items[place] for place in order.tolist()]
       lowers, spans = state.lowers[order], (state.uppers - state.lowers)[order]
-      kind, tau, table = wire.SPILLED, state.tau, state.table.ravel()
+      kind, tau, table = wire.SPILLED, state.tau, state.sketch.table.ravel()
     texts = [item.encode('utf-8', 'surrogatepass') for item in items]
     return wire.encode(wire.Columns(
         kind, parameters.depth, parameters.width, parameters.candidates, parameters.batch,
@@ -314,20 +309,19 @@ class _Spilled:
 
   def __init__(self, parameters: Parameters) -> None:
     self.parameters = parameters
-    self.total = 0
     self.tau = 0
     self.items: list[str] = []
     self.lowers = np.zeros(0, np.int64)
     self.uppers = np.zeros(0, np.int64)
-    self.table = np.zeros((parameters.depth, parameters.width), np.int64)
+    self.sketch = CountMinSketch(parameters.depth, parameters.width, parameters.seed)
     self._index: dict[str, int] | None = None
 
   def copy(self) -> '_Spilled':
     twin = _Spilled.__new__(_Spilled)
-    twin.parameters, twin.total, twin.tau = self.parameters, self.total, self.tau
+    twin.parameters, twin.tau = self.parameters, self.tau
     twin.items, twin._index = list(self.items), None
     twin.lowers, twin.uppers = self.lowers.copy(), self.uppers.copy()
-    twin.table = self.table.copy()
+    twin.sketch = self.sketch.copy()
     return twin
 
   @property
@@ -338,16 +332,8 @@ class _Spilled:
     return self._index
 
   def estimates(self, items: Iterable[str]) -> np.ndarray:
-    """The table's upper bound for each item; without a table, the total."""
-    return self._estimates(self._columns(items))
-
-  def _columns(self, items: Iterable[str]) -> np.ndarray:
-    return columns(items, self.parameters.depth, self.parameters.width, self.parameters.seed)
-
-  def _estimates(self, places: np.ndarray) -> np.ndarray:
-    if not len(places):
-      return np.full(places.shape[1], self.total, np.int64)
-    return np.min(np.take_along_axis(self.table, places, axis=1), axis=0)
+    """The table's upper bound for each item."""
+    return self.sketch.estimates(self.sketch.places(items))
 
   def enter(self, weights: Mapping[str, int]) -> None:
     """Enters distinct items together: conservative update, then the brackets, then the cut."""
@@ -355,10 +341,7 @@ class _Spilled:
       return
     items = list(weights)
     added = np.fromiter(weights.values(), np.int64, len(items))
-    places = self._columns(items)
-    before = self._estimates(places)
-    for row, place in zip(self.table, places, strict=True):
-      np.maximum.at(row, place, before + added)
+    before = self.sketch.enter(self.sketch.places(items), added)
     index = self.index
     known = np.array([index.get(item, -1) for item in items], np.int64)
     old = known >= 0
@@ -368,7 +351,6 @@ class _Spilled:
     # An item that was not tracked may have weighed as much as tau or its estimate allow.
     self._append([items[place] for place in np.flatnonzero(new).tolist()], added[new],
                  np.minimum(self.tau, before[new]) + added[new])
-    self.total += int(added.sum())
     if len(self.items) > 2 * self.parameters.candidates:
       self.cut(self.parameters.candidates)
 
@@ -390,8 +372,7 @@ class _Spilled:
     uppers = other.uppers[theirs] + np.minimum(self.tau, self.estimates(items))
     self._append(items, other.lowers[theirs], uppers)
     self.tau += other.tau
-    self.table += other.table
-    self.total += other.total
+    self.sketch.merge(other.sketch)
     if len(self.items) > 2 * self.parameters.candidates:
       self.cut(self.parameters.candidates)
 
@@ -441,6 +422,8 @@ class _Spilled:
 
 
 def _from_columns(found: wire.Columns) -> HeavyHitters:
+  if found.kind == wire.SKETCH:
+    raise ValueError('it is a Count-Min sketch alone')
   summary = HeavyHitters(found.candidates, found.depth, found.width, found.seed, found.batch)
   summary.total, summary.events = found.total, found.events
   items = found.items()
@@ -457,9 +440,10 @@ def _from_columns(found: wire.Columns) -> HeavyHitters:
       summary._flush_pending()
     return summary
   state = _Spilled(summary.parameters)
-  state.total, state.tau, state.items = found.total, found.tau, items
+  state.tau, state.items = found.tau, items
   state.lowers, state.uppers = found.lowers, found.lowers + found.spans
-  state.table = found.table.reshape(found.depth, found.width)
+  state.sketch.total = found.total
+  state.sketch.table = found.table.reshape(found.depth, found.width)
   summary._spilled = state
   return summary
 

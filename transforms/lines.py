@@ -48,6 +48,14 @@ def too_large(data: memoryview, max_bytes: int) -> list[tuple[int, int]]:
   return found
 
 
+def marked_first_line(data: memoryview) -> tuple[int, int] | None:
+  """(start, end) of the first line if it begins with a byte order mark, newline excluded."""
+  if bytes(data[:3]) != BOM:
+    return None
+  end = _find(data, 0, len(data))
+  return 0, len(data) if end < 0 else end
+
+
 def pieces_between(length: int, holes: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
   """(start, end) of what is left of `length` bytes around the holes, empty pieces left out."""
   place = 0

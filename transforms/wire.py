@@ -16,7 +16,7 @@ import numpy as np
 
 MAGIC = b'TKHH'
 VERSION = 1
-EXACT, SPILLED = 0, 1
+EXACT, SPILLED, SKETCH = 0, 1, 2
 _PACKED = 1     # flag: the body is deflated
 _SCALED = 2     # flag: a shift for every cell follows the table
 _CELL_BITS = 16
@@ -37,7 +37,7 @@ class Columns:
   """A summary's content as columns.
 
   Attributes:
-    kind: EXACT or SPILLED.
+    kind: EXACT or SPILLED; SKETCH for a Count-Min table alone.
     depth, width, candidates, batch, seed: parameters.
     total, events, tau: as in HeavyHitters.
     lengths: bytes of every item's UTF-8.  lowers, spans: its bounds (upper - lower).
@@ -109,9 +109,9 @@ def decode(data: bytes) -> Columns:
   view = memoryview(data)
   if _CHECK.unpack_from(data, end)[0] != zlib.crc32(view[:end]):
     raise CorruptSummary('the checksum does not match: the summary was changed')
-  if kind not in (EXACT, SPILLED) or flags & ~(_PACKED | _SCALED) or not set(sizes) <= {1, 2, 4, 8}:
+  if kind > SKETCH or flags & ~(_PACKED | _SCALED) or not set(sizes) <= {1, 2, 4, 8}:
     raise CorruptSummary('the header has values that no summary has')
-  cells = depth * width if kind == SPILLED else 0
+  cells = 0 if kind == EXACT else depth * width
   shifts = cells if flags & _SCALED else 0
   whole = count * sum(sizes[:3]) + text_bytes + cells * sizes[3] + shifts
   body = view[_HEADER.size:end]
