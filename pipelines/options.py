@@ -15,6 +15,7 @@ from leaderboard.io import filesio
 from leaderboard.transforms import events
 from leaderboard.transforms.boards import WindowSize, parse_window_size, parse_window_sizes
 from leaderboard.transforms.counting import CountingRules
+from leaderboard.transforms.countmin import size_for
 from leaderboard.transforms.heavyhitters import Parameters
 
 EMBEDDED = 'embedded'
@@ -85,6 +86,18 @@ class BoardOptions(PipelineOptions):
         '--generation', default='0', metavar='N',
         help='boards of a higher generation replace those of a lower one, whatever they hold; '
         'raise it to recompute (default 0)')
+    group.add_argument(
+        '--profile', default='default', metavar='NAME',
+        help='size of a board\'s summary: default (4096 candidates, table 4 x 8192: exact up to '
+        '8192 items) or small (a quarter)')
+    group.add_argument(
+        '--candidates', metavar='M',
+        help='items tracked once a board has more than twice as many; tau <= total / M')
+    group.add_argument(
+        '--epsilon', metavar='E',
+        help='table estimates exceed the truth by at most E * total, with probability 1 - DELTA '
+        'per item; 0 leaves the table out, which is faster on flat data. Example: 0.001')
+    group.add_argument('--delta', metavar='DELTA', help='see --epsilon. Example: 0.02')
 
 
 class StoreOptions(PipelineOptions):
@@ -213,7 +226,8 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
   files = problems.check('--input', _files, inputs.input)
   windows = problems.check('--windows', parse_window_sizes, boards.windows)
   ks = problems.check('--k', _ks, boards.k)
-  keep = problems.check('--keep', _whole, boards.keep, 1, Parameters().candidates)
+  parameters = _parameters(problems, boards) or Parameters()
+  keep = problems.check('--keep', _whole, boards.keep, 1, parameters.candidates)
   if ks and keep and max(ks) > keep:
     problems.found.append(f'--keep: must be at least the largest --k, {max(ks)}; got {keep}')
   generation = problems.check('--generation', _whole, boards.generation, 0, 2**31 - 1)
@@ -236,7 +250,8 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
     raise UsageError(problems.found)
   rules = CountingRules(
       base=windows[0], timestamp_format=inputs.timestamp_format, allowed_lateness_secs=lateness,
-      max_event_bytes=max_bytes, item_paths=paths, keep_events=bool(stores.parquet))
+      max_event_bytes=max_bytes, item_paths=paths, parameters=parameters,
+      keep_events=bool(stores.parquet))
   return TopKJob(
       input=inputs.input, files=files, rules=rules, windows=windows, ks=ks, keep=keep,
       generation=generation, redis=stores.redis, postgres=stores.postgres,
@@ -258,7 +273,31 @@ def _whole(text: str, least: int, most: int) -> int:
 
 
 def _ks(text: str) -> list[int]:
-  return sorted({_whole(part.strip(), 1, Parameters().candidates) for part in text.split(',')})
+  return sorted({_whole(part.strip(), 1, 2**31 - 1) for part in text.split(',')})
+
+
+def _parameters(problems: _Problems, boards: Any) -> Parameters | None:
+  """The size of the summaries: a profile, and what is set apart from it."""
+  found = problems.check('--profile', Parameters.profile, boards.profile)
+  if found and boards.candidates is not None:
+    candidates = problems.check('--candidates', _whole, boards.candidates, 1, 2**24)
+    found = candidates and dataclasses.replace(found, candidates=candidates)
+  if boards.delta is not None and boards.epsilon is None:
+    problems.found.append(f'--delta: goes with --epsilon; got --delta={boards.delta} alone')
+  if found and boards.epsilon is not None:
+    shape = problems.check('--epsilon', _table, boards.epsilon, boards.delta or '0.02')
+    found = shape and dataclasses.replace(found, depth=shape[0], width=shape[1])
+  return found
+
+
+def _table(epsilon: str, delta: str) -> tuple[int, int]:
+  try:
+    if float(epsilon) == 0:
+      return 0, 1
+    depth, width = size_for(float(epsilon), float(delta))
+  except ValueError as error:
+    raise ValueError(f'epsilon (or 0 for no table) and delta must lie in (0, 1): {error}') from None
+  return dataclasses.astuple(Parameters(depth=depth, width=width))[1:3]
 
 
 def _duration(text: str) -> int:

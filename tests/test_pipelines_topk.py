@@ -14,7 +14,7 @@ from leaderboard.io.ledgerio import Ledger, archive_files
 from leaderboard.io.parquetio import ParquetBoards, read_tables
 from leaderboard.io.postgresio import PostgresBoards
 from leaderboard.io.redisio import RedisBoards
-from leaderboard.pipelines import topk
+from leaderboard.pipelines import show, topk
 
 SAMPLE = pathlib.Path(__file__).parent / 'data' / 'flights-sample.jsonl.gz'
 SIZES = {'1m': 60, '5m': 300, '1h': 3600, '1d': 86_400}
@@ -224,6 +224,10 @@ def test_empty_input_is_a_clear_success(run_job, tmp_path, capsys):
     (['--input=ok.jsonl', '--keep=5'], '--keep: must be at least the largest --k, 100; got 5'),
     (['--input=ok.jsonl', '--timestamp_format=iso'], '--timestamp_format: must be one of epoch_ms'),
     (['--input=ok.jsonl', '--item_path=song'], '--item_path: must be TYPE=PATH'),
+    (['--input=ok.jsonl', '--profile=huge'], "--profile: profile must be default or small, got"),
+    (['--input=ok.jsonl', '--epsilon=2'], '--epsilon: epsilon (or 0 for no table) and delta must'),
+    (['--input=ok.jsonl', '--delta=0.1'], '--delta: goes with --epsilon; got --delta=0.1 alone'),
+    (['--input=ok.jsonl', '--candidates=9'], '--keep: must be a whole number from 1 to 9'),
     (['--input=ok.jsonl', '--allowed_lateness=soon'], '--allowed_lateness: must be a whole number'),
 ])
 def test_mistake_gives_one_line_that_names_the_flag_and_exit_code_2(
@@ -275,3 +279,28 @@ def test_command_line_with_embedded_servers_and_show(tmp_path):
   missing = command('show', '--store=redis', '--event_type=flight', '--window=1d',
                     '--at=2013-02-09', f'--data_dir={tmp_path}')
   assert missing.returncode == 1 and 'holds no board' in missing.stderr
+
+
+@pytest.mark.parametrize('flags', [
+    ['--candidates=100', '--keep=100'], ['--candidates=100', '--keep=100', '--epsilon=0'],
+    ['--candidates=105', '--keep=100', '--epsilon=0.01', '--delta=0.05']])
+def test_spilled_boards_hold_true_brackets_in_every_store(run_job, stores, flags):
+  code, report = run_job(SAMPLE, '--windows=1h,1d', *flags)
+  assert code == 0 and report['balanced'] and report['events_counted'] == 3459
+  spilled = 0
+  for (label, *board), rows in exact_boards(SAMPLE).items():
+    if label != '1d':
+      continue
+    truth = dict(rows)
+    for store in stores.values():
+      tenant, kind, start = board
+      found = store.read_board(tenant, kind, label, start)
+      spilled += found.resolution != 'exact'
+      assert found.events == found.total == sum(truth.values())
+      assert all(row.count <= truth[row.item] <= row.upper for row in found.rows)
+      shown = {row.item for row in found.rows}
+      assert all(n <= found.rest_upper for item, n in truth.items() if item not in shown)
+      answer = show.as_json(found, 10)
+      edge = rows[min(10, len(rows)) - 1][1]
+      assert all(truth[row['item']] >= edge for row in answer['rows'] if row['certified'])
+  assert spilled
