@@ -148,14 +148,14 @@ def certified_by_the_next_largest_upper(lowers, uppers, rest_upper, k):
   return [rank < k or low >= bar for rank, low in enumerate(lowers)]
 
 
-_ENTER = heavyhitters._Spilled.enter
-_MERGE = heavyhitters._Spilled.merge
+_ENTER = heavyhitters.Candidates.enter
+_MERGE = heavyhitters.Candidates.merge
 
 
 @pytest.mark.parametrize(('owner', 'name', 'broken'), [
-    (heavyhitters._Spilled, 'enter', heap_only),
-    (heavyhitters._Spilled, 'merge', tau_not_summed),
-    (heavyhitters._Spilled, 'enter', exact_side_not_in_the_table),
+    (heavyhitters.Candidates, 'enter', heap_only),
+    (heavyhitters.Candidates, 'merge', tau_not_summed),
+    (heavyhitters.Candidates, 'enter', exact_side_not_in_the_table),
     (certify, 'certified', certified_by_the_next_largest_upper),
 ])
 def test_theorem_check_fails_when_a_rule_is_broken(monkeypatch, owner, name, broken):
@@ -284,7 +284,7 @@ def test_table_overestimates_beyond_epsilon_no_more_often_than_delta_allows():
   batch = {str(item): int(weight) for item, weight in zip(items, weights, strict=True)}
   beyond = total = 0
   for seed in range(200):
-    state = heavyhitters._Spilled(Parameters(candidates=4096, depth=2, width=64, seed=seed))
+    state = heavyhitters.Candidates(Parameters(candidates=4096, depth=2, width=64, seed=seed))
     state.enter(batch)
     excess = state.estimates(batch) - np.fromiter(batch.values(), np.int64)
     assert (excess >= 0).all()

@@ -99,7 +99,7 @@ class HeavyHitters:
     self._tau = 0
     # Exact: every item's weight. Spilled: the batch that waits.
     self._pending: dict[str, int] = {}
-    self._spilled: _Spilled | None = None
+    self._spilled: Candidates | None = None
 
   @classmethod
   def of(cls, parameters: Parameters) -> 'HeavyHitters':
@@ -271,11 +271,11 @@ class HeavyHitters:
 
   def _flush_pending(self) -> None:
     if self._spilled is None:
-      self._spilled = _Spilled(self.parameters)
+      self._spilled = Candidates(self.parameters)
     entered, self._pending = self._pending, {}
     self._spilled.enter(entered)
 
-  def _read(self) -> '_Spilled':
+  def _read(self) -> 'Candidates':
     """The spilled state with nothing waiting."""
     assert self._spilled is not None
     if self._pending:
@@ -304,7 +304,7 @@ class HeavyHitters:
             upper_array[first].tolist())
 
 
-class _Spilled:
+class Candidates:
   """Candidates with brackets, tau and the Count-Min table."""
 
   def __init__(self, parameters: Parameters) -> None:
@@ -316,8 +316,8 @@ class _Spilled:
     self.sketch = CountMinSketch(parameters.depth, parameters.width, parameters.seed)
     self._index: dict[str, int] | None = None
 
-  def copy(self) -> '_Spilled':
-    twin = _Spilled.__new__(_Spilled)
+  def copy(self) -> 'Candidates':
+    twin = Candidates.__new__(Candidates)
     twin.parameters, twin.tau = self.parameters, self.tau
     twin.items, twin._index = list(self.items), None
     twin.lowers, twin.uppers = self.lowers.copy(), self.uppers.copy()
@@ -336,25 +336,28 @@ class _Spilled:
     return self.sketch.estimates(self.sketch.places(items))
 
   def enter(self, weights: Mapping[str, int]) -> None:
-    """Enters distinct items together: conservative update, then the brackets, then the cut."""
-    if not weights:
-      return
-    items = list(weights)
-    added = np.fromiter(weights.values(), np.int64, len(items))
-    before = self.sketch.enter(self.sketch.places(items), added)
+    """Enters distinct items together."""
+    if weights:
+      added = np.fromiter(weights.values(), np.int64, len(weights))
+      self.enter_brackets(list(weights), added, added)
+
+  def enter_brackets(self, items: list[str], lowers: np.ndarray, uppers: np.ndarray) -> None:
+    """Enters distinct items whose weights lie between these bounds: the table first, then the
+    brackets, then the cut."""
+    before = self.sketch.enter(self.sketch.places(items), uppers)
     index = self.index
     known = np.array([index.get(item, -1) for item in items], np.int64)
     old = known >= 0
-    self.lowers[known[old]] += added[old]
-    self.uppers[known[old]] += added[old]
+    self.lowers[known[old]] += lowers[old]
+    self.uppers[known[old]] += uppers[old]
     new = ~old
     # An item that was not tracked may have weighed as much as tau or its estimate allow.
-    self._append([items[place] for place in np.flatnonzero(new).tolist()], added[new],
-                 np.minimum(self.tau, before[new]) + added[new])
+    self._append([items[place] for place in np.flatnonzero(new).tolist()], lowers[new],
+                 np.minimum(self.tau, before[new]) + uppers[new])
     if len(self.items) > 2 * self.parameters.candidates:
       self.cut(self.parameters.candidates)
 
-  def merge(self, other: '_Spilled') -> None:
+  def merge(self, other: 'Candidates') -> None:
     """Adds another spilled state, leaving it as it is."""
     index, other_index = self.index, other.index
     # What a side does not track it bounds by its own tau and its own table: tighter than
@@ -439,7 +442,7 @@ def _from_columns(found: wire.Columns) -> HeavyHitters:
     if len(summary._pending) > summary._room:
       summary._flush_pending()
     return summary
-  state = _Spilled(summary.parameters)
+  state = Candidates(summary.parameters)
   state.tau, state.items = found.tau, items
   state.lowers, state.uppers = found.lowers, found.lowers + found.spans
   state.sketch.total = found.total
