@@ -353,6 +353,7 @@ def test_weights_below_one_are_refused():
 
 
 def test_delta_from_columns_equals_the_summary_of_the_same_items():
+  # More items than fill the table's cells are not all hashed: another test is about those.
   for distinct in (0, 1, 100, 30_000):
     texts = [f'é{i}'.encode() for i in range(distinct)]
     weights = np.arange(1, distinct + 1)
@@ -363,6 +364,27 @@ def test_delta_from_columns_equals_the_summary_of_the_same_items():
                    events=7)
     assert HeavyHitters.from_bytes(delta) == summary
     assert merge_encoded([delta]) == summary
+
+
+@pytest.mark.parametrize('depth', [0, 1, 4])
+def test_delta_of_very_many_items_holds_true_brackets_and_bounds_every_item(depth):
+  rng = np.random.default_rng(8)
+  weights = rng.zipf(1.4, 20_000) % 1000 + 1
+  texts = [f'{number:x}'.encode() for number in rng.permutation(20_000)]
+  parameters = Parameters(candidates=300, depth=depth, width=256)
+  delta = delta_bytes(parameters, np.array([len(text) for text in texts], np.int64), weights,
+                      b''.join(texts), 5)
+  summary = HeavyHitters.from_bytes(delta)
+  truth = {text.decode(): int(weight) for text, weight in zip(texts, weights, strict=True)}
+  reference = HeavyHitters.of(parameters)
+  reference.update(truth, events=5)
+  assert (summary.tau, summary.total, summary.events) == (
+      reference.tau, reference.total, reference.events)
+  assert [row[:4] for row in summary.top(300)] == [row[:4] for row in reference.top(300)]
+  for item, weight in truth.items():
+    lower, upper = summary.bounds(item)
+    assert lower <= weight <= upper and upper >= reference.bounds(item)[1]
+  assert merge_encoded([delta, delta]).bounds('0')[1] >= 2 * truth['0']
 
 
 def test_hostile_items_round_trip_in_a_process_of_their_own():

@@ -14,7 +14,12 @@ LANES = 4   # 32-bit lanes in a 128-bit digest
 def columns(items: Iterable[str], depth: int, width: int, seed: int) -> np.ndarray:
   """The column of every item in every row of a table: int64[depth, items]."""
   # The functions of mmh3 that take text crash the process on a lone surrogate.
-  keys = [item.encode('utf-8', 'surrogatepass') for item in items]
+  return columns_of_bytes([item.encode('utf-8', 'surrogatepass') for item in items], depth, width,
+                          seed)
+
+
+def columns_of_bytes(keys: list[bytes], depth: int, width: int, seed: int) -> np.ndarray:
+  """The same for items as UTF-8."""
   rows = []
   for turn in range(-(-depth // LANES)):
     digests = b''.join([mmh3.mmh3_x64_128_digest(key, seed + turn) for key in keys])

@@ -20,8 +20,11 @@ import numpy as np
 
 from leaderboard.transforms import certify, wire
 from leaderboard.transforms.countmin import MAX_CELLS, CountMinSketch, size_for
+from leaderboard.transforms.hashing import columns_of_bytes
 
 MAX_TOTAL = 2**63 - 1
+# So many items a column leave less than two cells in a hundred empty: e^-4.
+_FULL = 4
 
 
 class RankedRow(NamedTuple):
@@ -471,5 +474,47 @@ def delta_bytes(parameters: Parameters, lengths: np.ndarray, weights: np.ndarray
       parameters.seed, int(weights.sum()), events, 0, lengths, weights,
       np.zeros(len(lengths), np.int64), text, np.zeros(0, np.int64))
   if len(lengths) > 2 * parameters.candidates:
-    return _from_columns(columns_).to_bytes(compress=False)
+    columns_ = _spill_at_once(columns_)
   return wire.encode(columns_, compress=False)
+
+
+def _spill_at_once(found: wire.Columns) -> wire.Columns:
+  """The spilled summary of many distinct items, of which only the heaviest become text.
+
+  The brackets are those of one batch into an empty summary. Of the table, cells are as large
+  or larger: items so light that others of their weight would fill nearly every cell are not
+  hashed one by one; the cells start from their weight instead.
+  """
+  ends = np.cumsum(found.lengths)
+  starts = ends - found.lengths
+  weights = found.lowers
+
+  def texts(places: np.ndarray) -> list[bytes]:
+    return [found.text[start:end] for start, end in zip(
+        starts[places].tolist(), ends[places].tolist(), strict=True)]
+
+  most = found.candidates
+  edge = int(np.partition(weights, len(weights) - most)[len(weights) - most])
+  kept, tied = np.flatnonzero(weights > edge), np.flatnonzero(weights == edge)
+  if len(kept) + len(tied) > most:
+    # Ties at the edge go by item, so that the cut does not depend on the order of arrival.
+    first = heapq.nsmallest(most - len(kept), zip(texts(tied), tied.tolist(), strict=True))
+    tied = np.array([place for _, place in first], np.int64)
+  stay = np.concatenate((kept, tied))
+  gone = np.ones(len(weights), bool)
+  gone[stay] = False
+
+  sketch = CountMinSketch(found.depth, found.width, found.seed)
+  if found.depth:
+    full = _FULL * found.width
+    floor = int(np.partition(weights, len(weights) - full)[len(weights) - full]) \
+        if len(weights) > full else 0
+    sketch.table += floor
+    heavy = np.flatnonzero(weights > floor)
+    places = columns_of_bytes(texts(heavy), found.depth, found.width, found.seed)
+    for row, place in zip(sketch.table, places, strict=True):
+      np.maximum.at(row, place, weights[heavy])
+  return dataclasses.replace(
+      found, kind=wire.SPILLED, tau=int(weights[gone].max()), lengths=found.lengths[stay],
+      lowers=weights[stay], spans=np.zeros(len(stay), np.int64), text=b''.join(texts(stay)),
+      table=sketch.table.ravel())
