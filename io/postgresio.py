@@ -4,6 +4,7 @@ import datetime
 import importlib.resources
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -29,10 +30,17 @@ _COLUMNS = ('tenant_id', 'event_type', 'window_size', 'window_start', 'window_en
 _TYPES = ('text', 'text', 'text', 'timestamptz', 'timestamptz', 'int', 'bigint', 'numeric',
           'numeric', 'numeric', 'float8', 'float8', 'text', 'jsonb', 'bytea')
 
+# Sent in binary: as text, every quote of the JSON and every byte of a summary is escaped (half the
+# time of a write, measured).
+_BINARY = {'rows': 'text', 'summary': 'bytea'}
+
 # One statement and one round trip for a whole batch: arrays in, columns out of unnest.
 _UPSERT = f"""
 insert into board_windows as stored ({', '.join(_COLUMNS)})
-select * from unnest({', '.join(f'%s::{kind}[]' for kind in _TYPES)})
+select {', '.join(f'{name}::{kind}' for name, kind in zip(_COLUMNS, _TYPES, strict=True))}
+from unnest({', '.join(
+    f'%b::{_BINARY[name]}[]' if name in _BINARY else f'%s::{kind}[]'
+    for name, kind in zip(_COLUMNS, _TYPES, strict=True))}) as sent ({', '.join(_COLUMNS)})
 on conflict (tenant_id, event_type, window_size, window_start) do update
 set {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS[4:])}, updated_at = now()
 where (stored.generation, stored.events) < (excluded.generation, excluded.events)"""
@@ -53,9 +61,8 @@ def check(dsn: str) -> None:
   try:
     psycopg.connect(dsn, connect_timeout=_CONNECT_SECS).close()
   except psycopg.Error as error:
-    reason = ' '.join(str(error).split())
     raise PostgresUnavailable(
-        f'cannot use PostgreSQL at {shown(dsn)}: {reason}; expected '
+        f'cannot use PostgreSQL at {shown(dsn)}: {_reason(dsn, error)}; expected '
         f'postgresql://user:password@host:port/database') from None
 
 
@@ -151,7 +158,11 @@ class PostgresBoards:
     return {board: stored[board] for board in boards if board in stored}
 
   def _make_partitions(self, connection: psycopg.Connection, months: set[datetime.date]) -> None:
-    for month in sorted(months - self._months):
+    missing = sorted(months - self._months)
+    if missing and connection.execute("select relkind = 'p' from pg_class where oid = "
+                                      "'board_windows'::regclass").fetchone() == (False,):
+      missing = []   # a TimescaleDB hypertable
+    for month in missing:
       following = (month.replace(day=28) + datetime.timedelta(days=7)).replace(day=1)
       name = f'board_windows_{month:%Y_%m}'
       exists = connection.execute('select to_regclass(%s)', [name]).fetchone()
@@ -176,9 +187,8 @@ class PostgresBoards:
         self.close()
         self._months.clear()
         if attempt == _TRIES - 1:
-          reason = ' '.join(str(error).split())
-          raise PostgresUnavailable(
-              f'PostgreSQL at {shown(self._dsn)} stays away: {reason}') from None
+          raise PostgresUnavailable(f'PostgreSQL at {shown(self._dsn)} stays away: '
+                                    f'{_reason(self._dsn, error)}') from None
         time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)
     raise AssertionError('unreachable')
 
@@ -200,11 +210,29 @@ def _month(epoch_secs: int) -> datetime.date:
 
 def shown(dsn: str) -> str:
   """Host and database of a connection string, never its password."""
+  parts = _address(dsn)
+  if parts is None:
+    return 'the given address'
+  return f'{parts.get("host", "localhost")}:{parts.get("port", 5432)}/{parts.get("dbname", "")}'
+
+
+def _reason(dsn: str, error: psycopg.Error) -> str:
+  """Why, in one line; a malformed address may show pieces of the password in the error."""
+  if _address(dsn) is None:
+    return 'it cannot be read (special characters must be percent-encoded)'
+  return ' '.join(str(error).split())
+
+
+def _address(dsn: str) -> dict[str, Any] | None:
+  """The parts of a connection string, None where a part seems to hold what is another's."""
   try:
     parts = psycopg.conninfo.conninfo_to_dict(dsn)
   except psycopg.Error:
-    return 'the given address'
-  return f'{parts.get("host", "localhost")}:{parts.get("port", 5432)}/{parts.get("dbname", "")}'
+    return None
+  ports = str(parts.get('port', '5432')).replace(',', '')
+  authority = re.match(r'postgres(?:ql)?://([^?#]*)', dsn)
+  return None if not ports.isdigit() or '@' in str(parts.get('host', '')) or (
+      authority and '@' in str(parts.get('dbname', ''))) else parts
 
 
 @dataclasses.dataclass

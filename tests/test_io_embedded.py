@@ -38,17 +38,53 @@ def test_redis_that_was_killed_starts_again_with_its_data(tmp_path):
     assert again.started and client.get('kept') == b'yes'
 
 
-def test_postgres_keeps_its_data_for_the_next_start(tmp_path):
-  folder = tmp_path / ('deep-' * 25)   # beyond what a socket's path may hold
-  with embedded.start_postgres(folder) as server, psycopg.connect(server.url) as connection:
+# One is beyond what the path of a socket may hold; the other holds what shells and URLs read.
+@pytest.mark.parametrize('name', ['deep-' * 25, "a folder, o'clock; $HOME & 100% \"ünï\""])
+def test_postgres_keeps_its_data_for_the_next_start(tmp_path, name):
+  with embedded.start_postgres(tmp_path / name) as server, psycopg.connect(
+      server.url) as connection:
     connection.execute('create table kept as select 7 as n')
-  with embedded.start_postgres(folder) as server, psycopg.connect(server.url) as connection:
+  with embedded.start_postgres(tmp_path / name) as server, psycopg.connect(
+      server.url) as connection:
     assert connection.execute('select n from kept').fetchone() == (7,)
 
 
-def test_postgres_says_that_it_cannot_live_under_a_path_with_spaces(tmp_path):
-  with pytest.raises(embedded.EmbeddedServerError, match='path with spaces.*--data_dir'):
-    embedded.start_postgres(tmp_path / 'a data folder')
+def test_second_start_shares_the_postgres_that_runs_and_leaves_it_running(tmp_path):
+  with embedded.start_postgres(tmp_path) as first:
+    with embedded.start_postgres(tmp_path) as second:
+      assert (second.url, second.started) == (first.url, False)
+    psycopg.connect(first.url).close()
+
+
+def test_postgres_of_a_killed_job_is_stopped_by_the_next(tmp_path):
+  program = ('import pathlib, time\n'
+             'from leaderboard.io import embedded\n'
+             f'print(embedded.start_postgres(pathlib.Path({str(tmp_path)!r})).url, flush=True)\n'
+             'time.sleep(60)\n')
+  job = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True)
+  url = job.stdout.readline().strip()
+  job.kill()
+  job.communicate()
+  with embedded.start_postgres(tmp_path) as server:
+    assert server.url == url
+  with pytest.raises(psycopg.OperationalError):
+    psycopg.connect(url)
+
+
+@pytest.mark.parametrize('lines', [0, 1, 8])
+def test_postgres_starts_beside_the_pid_file_of_a_crash(tmp_path, lines):
+  """Its pid has gone to another process, which is neither taken nor stopped for the server."""
+  with embedded.start_postgres(tmp_path):
+    pass
+  other = subprocess.Popen(['sleep', '60'])
+  folder = tmp_path / 'postgres'
+  left = [str(other.pid), str(folder), '1', '5432', str(folder), '', '  1 1', 'ready']
+  (folder / 'postmaster.pid').write_text('\n'.join(left[:lines]))
+  with embedded.start_postgres(tmp_path) as server:
+    psycopg.connect(server.url).close()
+  assert other.poll() is None
+  other.kill()
+  other.wait()
 
 
 def test_servers_stop_when_their_job_is_terminated(tmp_path):

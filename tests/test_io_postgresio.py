@@ -1,6 +1,9 @@
 """PostgreSQL boards: newest only, the same whatever is repeated or re-ordered."""
+import contextlib
 import dataclasses
 import itertools
+import pickle
+import re
 import threading
 import uuid
 
@@ -8,6 +11,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from leaderboard.io import postgresio
 
@@ -70,6 +74,36 @@ def test_integers_beyond_bigint_and_windows_of_all_centuries(boards, make_record
              for start in (946_684_800, 1_719_792_000, 4_102_441_200)]
   assert boards.apply(records) == 3
   assert [read(boards, record) for record in records] == records
+
+
+def test_hypertable_takes_the_place_of_partitions_where_timescaledb_is(
+    empty_dsn, make_record, tmp_path_factory):
+  # No TimescaleDB can be had here: a stand-in extension records the call and changes nothing.
+  share = tmp_path_factory.mktemp('share')
+  (share / 'extension').mkdir()
+  (share / 'extension' / 'timescaledb.control').write_text("default_version = '0'\n")
+  (share / 'extension' / 'timescaledb--0.sql').write_text(
+      'create table calls (relation regclass, dimension name, every interval);\n'
+      'create function create_hypertable(relation regclass, dimension name, '
+      'chunk_time_interval interval) returns void language sql as '
+      '$$ insert into calls values (relation, dimension, chunk_time_interval) $$;\n')
+  for folder in (share, *share.parents):   # the server runs as a user of its own
+    with contextlib.suppress(PermissionError):
+      folder.chmod(folder.stat().st_mode | 0o055)
+  with psycopg.connect(empty_dsn) as connection:
+    connection.execute(sql.SQL('set extension_control_path = {}').format(str(share)))
+    connection.execute('create extension timescaledb')
+  postgresio.migrate(empty_dsn)
+  boards = postgresio.PostgresBoards(empty_dsn)
+  record = make_record({'a': 3})
+  assert [boards.apply([record]), boards.apply([record])] == [1, 0]
+  assert read(boards, record) == record
+  boards.close()
+  with psycopg.connect(empty_dsn) as connection:
+    assert connection.execute('select relation::text, dimension, every::text from calls'
+                              ).fetchall() == [('board_windows', 'window_start', '1 mon')]
+    assert connection.execute("select relname from pg_class where relname like 'board_windows%' "
+                              "and relkind in ('r', 'p')").fetchall() == [('board_windows',)]
 
 
 def test_revisions_of_stored_boards_only(boards, make_record):
@@ -138,8 +172,28 @@ def test_lost_connection_is_taken_up_again(boards, postgres_dsn, make_record):
     ('postgresql://user:secret@127.0.0.1:1/boards',
      'cannot use PostgreSQL at 127.0.0.1:1/boards: .*refused'),
     ('what is this', 'cannot use PostgreSQL at the given address'),
+    ('postgresql://user:se/cret@127.0.0.1:1/boards', 'the given address: .*percent-encoded'),
+    ('postgresql://user:secret@cret@127.0.0.1:1/boards', 'the given address: .*percent-encoded'),
+    ("host=127.0.0.1 port=1 password='secret", 'the given address: .*percent-encoded'),
 ])
 def test_unreachable_server_is_named_in_one_line_without_its_password(dsn, problem):
   with pytest.raises(postgresio.PostgresUnavailable, match=problem) as caught:
     postgresio.check(dsn)
-  assert 'secret' not in str(caught.value) and '\n' not in str(caught.value)
+  assert not re.search(r'secret|cret@|se/|user:se', str(caught.value))
+  assert '\n' not in str(caught.value)
+
+
+def test_bundle_that_was_cut_off_midway_and_is_retried_leaves_the_same(postgres_dsn, make_record):
+  records = [make_record({'a': n + 1}, window_start=3600 * n) for n in range(40)]
+  cut = postgresio._WriteFn(postgres_dsn)
+  cut.setup()
+  cut._boards.apply(records[:25])   # this much was flushed when its worker died
+  cut.teardown()
+  retried = pickle.loads(pickle.dumps(postgresio._WriteFn(postgres_dsn)))
+  retried.setup()
+  retried.start_bundle()
+  for record in reversed(records):
+    retried.process(record)
+  retried.finish_bundle()
+  assert [read(retried._boards, record) for record in records] == records
+  retried.teardown()

@@ -1,5 +1,8 @@
 """Redis boards: whole, newest, and the same whatever is repeated or re-ordered."""
 import itertools
+import os
+import pickle
+import signal
 import threading
 
 import pytest
@@ -7,7 +10,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leaderboard.io import redisio
+from leaderboard.io import embedded, redisio
 
 SETTINGS = settings(max_examples=40, deadline=None,
                     suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -108,7 +111,7 @@ def test_a_thousand_rows(boards, make_record):
   assert read(boards, smaller) == smaller
 
 
-@pytest.mark.parametrize('name', ['a:b', '{x}', '%7B', 'with space', 'ünï😀', '*?[a]'])
+@pytest.mark.parametrize('name', ['a:b', '{x}', '%7B', 'with space', 'ünï😀', '*?[a]', '"\\'])
 def test_odd_names_have_boards_of_their_own(boards, make_record, name):
   mine, other = make_record({'a': 1}, tenant_id=name), make_record({'b': 2}, event_type=name)
   boards.apply([mine, other])
@@ -129,6 +132,39 @@ def test_expiry_counts_from_the_write_and_only_where_asked(redis_url, raw, make_
       '1h:1356998400:board', '1h:1356998400:rows', '1h:1356998400:ranks', '1d:1356998400:board')}
   assert lives.pop('1d:1356998400:board') == -1
   assert all(90 < ttl <= 100 for ttl in lives.values())
+
+
+def test_later_writer_without_expiry_keeps_the_board(redis_url, raw, boards, make_record):
+  short = redisio.RedisBoards(redis_url, {'1h': 100})
+  short.apply([make_record({'a': 1})])
+  short.close()
+  boards.apply([make_record({'a': 2})])
+  assert {raw.ttl(f'topk:{{acme:play}}:1h:1356998400:{key}')
+          for key in ('board', 'rows', 'ranks')} == {-1}
+
+
+def test_writes_what_was_cut_off_when_the_server_was_killed(tmp_path, make_record):
+  records = [make_record({f'i{n}': n + 1, 'b': 1}, window_start=3600 * n) for n in range(600)]
+  with embedded.start_redis(tmp_path) as server:
+    writer = pickle.loads(pickle.dumps(redisio._WriteFn(server.url, None)))
+    writer.setup()
+    writer.start_bundle()
+    for record in records:   # flushes 500 of them
+      writer.process(record)
+    with redis.Redis.from_url(server.url) as client:
+      os.kill(client.info('server')['process_id'], signal.SIGKILL)
+    with pytest.raises(redisio.RedisUnavailable, match='stays away'):
+      writer.finish_bundle()
+    writer.teardown()
+  with embedded.start_redis(tmp_path) as server:
+    retried = redisio._WriteFn(server.url, None)
+    retried.setup()
+    retried.start_bundle()
+    for record in reversed(records):
+      retried.process(record)
+    retried.finish_bundle()
+    assert [read(retried._boards, record) for record in records] == records
+    retried.teardown()
 
 
 def test_reader_never_sees_half_a_board_or_an_older_one(redis_url, make_record):
@@ -171,6 +207,8 @@ def test_two_writers_at_once_end_in_the_newest(redis_url, boards, make_record):
 @pytest.mark.parametrize(('url', 'problem'), [
     ('redis://:secret@127.0.0.1:1/0', r'cannot use Redis at redis://\*\*\*@127.0.0.1:1/0'),
     ('http://somewhere', 'http://somewhere is no Redis URL'),
+    ('redis://:secret/secret@127.0.0.1:1/0', r'redis://\*\*\*@127.0.0.1:1/0 is no Redis URL'),
+    ('redis://127.0.0.1:1/0?password=secret', r'redis://127.0.0.1:1/0\?password=\*\*\*: '),
 ])
 def test_unreachable_server_is_named_in_one_line_without_its_password(url, problem):
   with pytest.raises(redisio.RedisUnavailable, match=problem) as caught:

@@ -344,6 +344,15 @@ def test_merge_leaves_the_other_as_it_was_and_refuses_other_parameters():
     left.merge(HeavyHitters(candidates=4, width=8))
 
 
+@pytest.mark.parametrize('candidates', [40, 4096])
+def test_extend_counts_a_stream_of_any_length(candidates):
+  rng = random.Random(6)
+  items = [f'i{int(rng.paretovariate(0.9))}' for _ in range(150_000)]
+  summary = HeavyHitters(candidates=candidates, width=64)
+  summary.extend(iter(items))
+  check_theorem(summary, collections.Counter(items), len(items), rng)
+
+
 def test_weights_below_one_are_refused():
   for call in (lambda s: s.add('a', 0), lambda s: s.update({'a': 1, 'b': -1})):
     summary = HeavyHitters()

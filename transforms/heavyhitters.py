@@ -9,9 +9,11 @@ and `tau <= total / candidates`, so that every item heavier than that is tracked
 Sources: Agarwal et al. 2013 (mergeable summaries), Cormode & Muthukrishnan 2005 (Count-Min),
 Berinde et al. 2009 (tail bound).
 """
+import collections
 import dataclasses
 import functools
 import heapq
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -23,6 +25,7 @@ from leaderboard.transforms.countmin import MAX_CELLS, CountMinSketch, size_for
 from leaderboard.transforms.hashing import columns_of_bytes
 
 MAX_TOTAL = 2**63 - 1
+_STRETCH = 1 << 16   # events counted together by `extend`
 # So many items a column leave less than two cells in a hundred empty: e^-4.
 _FULL = 4
 
@@ -103,6 +106,8 @@ class HeavyHitters:
     # Exact: every item's weight. Spilled: the batch that waits.
     self._pending: dict[str, int] = {}
     self._spilled: Candidates | None = None
+    # Distinct items that the map, or once spilled the waiting batch, may hold.
+    self._room = 2 * candidates
 
   @classmethod
   def of(cls, parameters: Parameters) -> 'HeavyHitters':
@@ -117,11 +122,24 @@ class HeavyHitters:
     """Counts one event."""
     if weight < 1:
       raise ValueError(f'weight must be at least 1, got {weight}')
-    self._count(weight, 1)
+    total = self.total + weight
+    if total > MAX_TOTAL:
+      self._count(weight, 1)   # which says so
+    self.total = total
+    self.events += 1
     pending = self._pending
-    pending[item] = pending.get(item, 0) + weight
-    if len(pending) > self._room:
-      self._flush_pending()
+    if item in pending:
+      pending[item] += weight
+    else:
+      pending[item] = weight
+      if len(pending) > self._room:
+        self._flush_pending()
+
+  def extend(self, items: Iterable[str]) -> None:
+    """Counts a stream of events, one item each: several times faster than `add` in a loop."""
+    stream = iter(items)
+    while counts := collections.Counter(itertools.islice(stream, _STRETCH)):
+      self.update(counts)
 
   def update(self, weights: Mapping[str, int], events: int | None = None) -> None:
     """Counts a pre-aggregated batch.
@@ -145,7 +163,7 @@ class HeavyHitters:
     if other._spilled is not None:
       waiting = dict(self._pending)
       if self._spilled is None:
-        self._spilled = other._spilled.copy()
+        self._spill_into(other._spilled.copy())
       else:
         self._spilled.merge(other._spilled)
       self._pending = {}
@@ -254,11 +272,6 @@ class HeavyHitters:
 
   __hash__ = None   # type: ignore[assignment]
 
-  @property
-  def _room(self) -> int:
-    """Distinct items that the map or the waiting batch may hold."""
-    return 2 * self.parameters.candidates if self._spilled is None else self.parameters.batch
-
   def _count(self, weight: int, events: int) -> None:
     if self.total + weight > MAX_TOTAL:
       raise OverflowError(f'the total weight {self.total + weight} exceeds {MAX_TOTAL}')
@@ -267,6 +280,9 @@ class HeavyHitters:
 
   def _enter(self, weights: Mapping[str, int]) -> None:
     pending = self._pending
+    if self._spilled is not None and not pending and len(weights) > self._room:
+      self._spilled.enter(weights)
+      return
     for item, weight in weights.items():
       pending[item] = pending.get(item, 0) + weight
     if len(pending) > self._room:
@@ -274,9 +290,14 @@ class HeavyHitters:
 
   def _flush_pending(self) -> None:
     if self._spilled is None:
-      self._spilled = Candidates(self.parameters)
+      self._spill_into(Candidates(self.parameters))
+      assert self._spilled is not None
     entered, self._pending = self._pending, {}
     self._spilled.enter(entered)
+
+  def _spill_into(self, state: 'Candidates') -> None:
+    self._spilled = state
+    self._room = self.parameters.batch
 
   def _read(self) -> 'Candidates':
     """The spilled state with nothing waiting."""
@@ -450,7 +471,7 @@ def _from_columns(found: wire.Columns) -> HeavyHitters:
   state.lowers, state.uppers = found.lowers, found.lowers + found.spans
   state.sketch.total = found.total
   state.sketch.table = found.table.reshape(found.depth, found.width)
-  summary._spilled = state
+  summary._spill_into(state)
   return summary
 
 

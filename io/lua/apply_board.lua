@@ -2,8 +2,8 @@
 --
 -- KEYS: ranks (sorted set, score = -count), rows (hash: item -> "count upper"),
 --       board (hash of the record), latest (start of the newest window), changes (stream).
--- ARGV: generation, events, ttl in seconds (0: none), window start, how many record fields,
---       field, value ..., then item, count, upper ... in rank order.
+-- ARGV: generation, events, ttl in seconds (0: none), window start,
+--       rows as JSON [item, "count upper", ...] in rank order, then record field, value, ...
 -- Returns "applied", "done" (the same revision was there), "older" or "empty".
 --
 -- Integers stay decimal text: beyond 2^53 a Lua number would round them.
@@ -54,22 +54,18 @@ if before[1] then
   for rank, item in ipairs(redis.call('ZRANGE', ranks, 0, -1)) do old_rank[item] = rank end
 end
 
-local fields = tonumber(ARGV[5])
-local first_row = 6 + 2 * fields
+local listed = cjson.decode(ARGV[5])
 local scores, values, moved, changed = {}, {}, 0, 0
-local rank = 0
-for i = first_row, #ARGV, 3 do
-  rank = rank + 1
-  local item, count = ARGV[i], ARGV[i + 1]
-  local value = count .. ' ' .. ARGV[i + 2]
+for i = 1, #listed, 2 do
+  local item, value = listed[i], listed[i + 1]
   if stored[item] ~= value then
     values[#values + 1] = item
     values[#values + 1] = value
-    scores[#scores + 1] = '-' .. count
+    scores[#scores + 1] = '-' .. value:match('^%d+')
     scores[#scores + 1] = item
     changed = changed + 1
   end
-  if old_rank[item] ~= rank then moved = moved + 1 end
+  if old_rank[item] ~= (i + 1) / 2 then moved = moved + 1 end
   stored[item] = nil
 end
 local gone = {}
@@ -79,12 +75,13 @@ in_chunks('ZREM', ranks, gone)
 in_chunks('HDEL', rows, gone)
 in_chunks('ZADD', ranks, scores)
 in_chunks('HSET', rows, values)
-redis.call('HSET', board, 'generation', generation, 'events', events,
-           unpack(ARGV, 6, first_row - 1))
-if ttl > 0 then
-  redis.call('EXPIRE', ranks, ttl)
-  redis.call('EXPIRE', rows, ttl)
-  redis.call('EXPIRE', board, ttl)
+redis.call('HSET', board, 'generation', generation, 'events', events, unpack(ARGV, 6))
+for _, key in ipairs({ranks, rows, board}) do
+  if ttl > 0 then
+    redis.call('EXPIRE', key, ttl)
+  elseif before[1] then
+    redis.call('PERSIST', key) -- an earlier writer may have given it an end
+  end
 end
 
 local newest = redis.call('GET', latest)

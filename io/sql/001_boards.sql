@@ -19,6 +19,18 @@ create table board_windows (
   primary key (tenant_id, event_type, window_size, window_start)
 ) partition by range (window_start);
 
+-- With TimescaleDB a hypertable, which makes its own chunks, takes the place of the partitions.
+do $$
+begin
+  if exists (select from pg_extension where extname = 'timescaledb') then
+    alter table board_windows rename to partitioned;
+    create table board_windows (like partitioned including all);
+    drop table partitioned;
+    perform create_hypertable('board_windows', 'window_start',
+                              chunk_time_interval => interval '1 month');
+  end if;
+end $$;
+
 -- Summaries are deflated already: compressing them again costs time and saves nothing.
 alter table board_windows alter column summary set storage external;
 
