@@ -21,6 +21,7 @@ setuptools.setup(
     package_data={
         **{'leaderboard.' + room: ['py.typed'] for room in ROOMS},
         'leaderboard.io': ['py.typed', 'lua/*.lua', 'sql/*.sql'],
+        'leaderboard.pipelines': ['py.typed', 'sizing.json'],
     },
     install_requires=[
         'apache-beam>=2.70,<3',
@@ -53,6 +54,7 @@ setuptools.setup(
         'console_scripts': [
             'topk-leaderboard=leaderboard.pipelines.topk:main',
             'topk-show=leaderboard.pipelines.show:main',
+            'topk-size=leaderboard.pipelines.size:main',
         ],
     },
 )

@@ -11,6 +11,7 @@ import time
 
 import mmh3
 import numpy as np
+
 from leaderboard.transforms import HeavyHitters
 from leaderboard.transforms.heavyhitters import delta_bytes, merge_encoded
 
