@@ -49,3 +49,19 @@ def test_every_command_runs_in_order(checkout):
                           env={**os.environ, 'MAKEFLAGS': ''}, timeout=300, check=False)
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     assert done.stdout
+
+
+def test_library_page_runs():
+  page = (ROOT / 'docs' / 'library.md').read_text()
+  blocks = re.findall(r'```python\n(.*?)```', page, re.DOTALL)
+  assert len(blocks) == 4
+  for block in blocks:
+    done = subprocess.run([sys.executable, '-c', block], capture_output=True, text=True,
+                          timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_links_lead_somewhere():
+  for page in (ROOT / 'README.md', *(ROOT / 'docs').glob('*.md')):
+    for link in re.findall(r'\]\(([^)#]+)\)', page.read_text()):
+      assert (page.parent / link).exists(), (page, link)

@@ -79,6 +79,14 @@ def test_event_a_thousand_half_lives_old_counts_next_to_nothing():
   assert later.bounds('new', 1000 * HOUR) == pytest.approx((1, 1), rel=1e-5)
 
 
+def test_event_from_the_future_is_clamped_to_now():
+  summary = DecayedHeavyHitters(HOUR)
+  summary.add('a', 0, 5, now_secs=HOUR)
+  summary.add('future', 10**9 * HOUR, now_secs=HOUR)
+  assert summary.bounds('future', HOUR) == pytest.approx((1, 1), rel=1e-5)
+  assert summary.bounds('a', HOUR) == pytest.approx((2.5, 2.5), rel=1e-5)
+
+
 def test_half_life_of_a_damping_factor():
   summary = DecayedHeavyHitters(half_life_of(0.9, 60))
   summary.add('a', 0)

@@ -66,8 +66,13 @@ class DecayedHeavyHitters:
   def tau(self) -> int:
     return self._state.tau
 
-  def add(self, item: str, at_secs: float, weight: int = 1) -> None:
-    """Counts one event. Times in the far future fade all others: clamp them before.
+  def add(self, item: str, at_secs: float, weight: int = 1,
+          now_secs: float = math.inf) -> None:
+    """Counts one event.
+
+    Args:
+      at_secs: its time, seconds since the epoch.
+      now_secs: later times count as this: one event from the far future would fade all others.
 
     Raises:
       ValueError: the weight is less than 1.
@@ -75,7 +80,7 @@ class DecayedHeavyHitters:
     """
     if weight < 1:
       raise ValueError(f'weight must be at least 1, got {weight}')
-    age = at_secs / self.half_life_secs
+    age = min(at_secs, now_secs) / self.half_life_secs
     if self._landmark is None:
       self._landmark = math.floor(age)
     if age - self._landmark > _MAX_AHEAD:
