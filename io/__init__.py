@@ -1,4 +1,5 @@
 """Sources and sinks, one module a system: `from leaderboard.io import redisio`."""
 
 __all__ = [
-    'embedded', 'filesio', 'ledgerio', 'parquetio', 'postgresio', 'redisio', 'rejectsio']
+    'batching', 'embedded', 'filesio', 'ledgerio', 'parquetio', 'postgresio', 'redisio',
+    'rejectsio']

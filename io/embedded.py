@@ -3,6 +3,7 @@
 A server belongs to a data folder. It is started for the first who asks, later ones share it,
 and it is stopped by the one who started it; its data stays for the next run.
 """
+import concurrent.futures
 import contextlib
 import ctypes
 import dataclasses
@@ -17,9 +18,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import IO
 
 import redis
 
@@ -76,13 +79,10 @@ def start_redis(data_dir: pathlib.Path) -> Server:
     port = _free_port()
     url = f'redis://127.0.0.1:{port}/0'
     with open(folder / 'server.log', 'ab') as log:
-      process = subprocess.Popen(
+      process = _launch(
           [str(get_binary_path()), '--port', str(port), '--bind', '127.0.0.1',
            '--dir', str(folder), '--appendonly', 'yes', '--appendfsync', 'everysec',
-           '--save', '', '--daemonize', 'no'],
-          stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-          # Ctrl-C is for the job, which then stops the server in good order.
-          start_new_session=True, preexec_fn=_end_with_parent)
+           '--save', '', '--daemonize', 'no'], log)
     deadline = time.monotonic() + _START_SECS
     while not _serves(url, folder):
       if process.poll() is not None or time.monotonic() > deadline:
@@ -194,6 +194,27 @@ def _lock(folder: pathlib.Path, name: str = '.lock') -> Iterator[None]:
   with open(folder / name) as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     yield
+
+
+def _launch(command: list[str], log: IO[bytes]) -> subprocess.Popen:
+  """Starts a process that ends when ours is gone, whichever thread asked for it."""
+  started: concurrent.futures.Future[subprocess.Popen] = concurrent.futures.Future()
+
+  def run() -> None:
+    try:
+      process = subprocess.Popen(
+          command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+          # Ctrl-C is for the job, which then stops the server in good order.
+          start_new_session=True, preexec_fn=_end_with_parent)
+    except OSError as error:
+      started.set_exception(error)
+      return
+    started.set_result(process)
+    process.wait()
+
+  # What the kernel takes for the parent is the thread that forks: this one outlives its caller.
+  threading.Thread(target=run, daemon=True).start()
+  return started.result()
 
 
 def _end_with_parent() -> None:

@@ -21,6 +21,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 
+from leaderboard.io.batching import BoardBatchFn
 from leaderboard.transforms.blocks import OriginRange
 from leaderboard.transforms.boards import BoardRecord, Row
 from leaderboard.transforms.countevents import BoardCell, KeptBlock
@@ -171,39 +172,26 @@ class WriteToParquet(beam.PTransform):
     return records | 'Write' >> beam.ParDo(_BoardsFn(self.root))
 
 
-class _BoardsFn(beam.DoFn):
+class _BoardsFn(BoardBatchFn):
 
   def __init__(self, root: str) -> None:
+    super().__init__(_FLUSH_ROWS, _FLUSH_ROWS)
     self._root = root
     self._written = Metrics.counter('WriteToParquet', 'boards_written')
 
-  def start_bundle(self) -> None:
-    self._records: list[BoardRecord] = []
-    self._rows = 0
-
-  def process(self, record: BoardRecord) -> None:
-    self._records.append(record)
-    self._rows += len(record.rows)
-    if self._rows >= _FLUSH_ROWS:
-      self._flush()
-
-  def finish_bundle(self) -> None:
-    self._flush()
-
-  def _flush(self) -> None:
+  def write(self, records: list[BoardRecord]) -> None:
     folders: dict[str, list[BoardRecord]] = {}
-    for record in self._records:
+    for record in records:
       day = datetime.datetime.fromtimestamp(record.window_start, datetime.timezone.utc).date()
       folder = FileSystems.join(self._root, 'boards', f'window={record.window_size}',
                                 f'date={day}')
       folders.setdefault(folder, []).append(record)
-    for folder, records in folders.items():
-      records.sort(key=lambda r: (r.tenant_id, r.event_type, r.window_start, r.revision))
+    for folder, boards in folders.items():
+      boards.sort(key=lambda r: (r.tenant_id, r.event_type, r.window_start, r.revision))
       identity = '\n'.join(f'{r.tenant_id}\0{r.event_type}\0{r.window_start}\0{r.revision}'
-                           for r in records)
-      write_table(board_table(records), folder, hashlib.sha256(identity.encode()).hexdigest()[:32])
-    self._written.inc(len(self._records))
-    self.start_bundle()
+                           for r in boards)
+      write_table(board_table(boards), folder, hashlib.sha256(identity.encode()).hexdigest()[:32])
+    self._written.inc(len(records))
 
 
 def board_table(records: list[BoardRecord]) -> pa.Table:

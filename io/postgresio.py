@@ -14,6 +14,7 @@ import psycopg
 from apache_beam.metrics import Metrics
 from psycopg import sql
 
+from leaderboard.io.batching import BoardBatchFn
 from leaderboard.transforms.boards import BoardRecord, Row
 from leaderboard.transforms.countevents import BoardCell
 
@@ -252,31 +253,18 @@ class WriteToPostgres(beam.PTransform):
     return records | 'Write' >> beam.ParDo(_WriteFn(self.dsn))
 
 
-class _WriteFn(beam.DoFn):
+class _WriteFn(BoardBatchFn):
 
   def __init__(self, dsn: str) -> None:
+    super().__init__(_FLUSH_BOARDS, _FLUSH_ROWS)
     self._dsn = dsn
     self._written = Metrics.counter('WriteToPostgres', 'boards_applied')
 
   def setup(self) -> None:
     self._boards = PostgresBoards(self._dsn)
 
-  def start_bundle(self) -> None:
-    self._records: list[BoardRecord] = []
-    self._rows = 0
-
-  def process(self, record: BoardRecord) -> None:
-    self._records.append(record)
-    self._rows += len(record.rows)
-    if len(self._records) >= _FLUSH_BOARDS or self._rows >= _FLUSH_ROWS:
-      self._flush()
-
-  def finish_bundle(self) -> None:
-    self._flush()
+  def write(self, records: list[BoardRecord]) -> None:
+    self._written.inc(self._boards.apply(records))
 
   def teardown(self) -> None:
     self._boards.close()
-
-  def _flush(self) -> None:
-    self._written.inc(self._boards.apply(self._records))
-    self.start_bundle()

@@ -19,6 +19,7 @@ import apache_beam as beam
 import redis
 from apache_beam.metrics import Metrics
 
+from leaderboard.io.batching import BoardBatchFn
 from leaderboard.transforms.boards import BoardRecord, Row
 from leaderboard.transforms.countevents import BoardCell
 
@@ -195,33 +196,19 @@ class WriteToRedis(beam.PTransform):
     return records | 'Write' >> beam.ParDo(_WriteFn(self.url, self.ttl_secs))
 
 
-class _WriteFn(beam.DoFn):
+class _WriteFn(BoardBatchFn):
 
   def __init__(self, url: str, ttl_secs: Mapping[str, int] | None) -> None:
+    super().__init__(_FLUSH_BOARDS, _FLUSH_ROWS)
     self._url = url
     self._ttl_secs = ttl_secs
 
   def setup(self) -> None:
     self._boards = RedisBoards(self._url, self._ttl_secs)
 
-  def start_bundle(self) -> None:
-    self._records: list[BoardRecord] = []
-    self._rows = 0
-
-  def process(self, record: BoardRecord) -> None:
-    self._records.append(record)
-    self._rows += len(record.rows)
-    if len(self._records) >= _FLUSH_BOARDS or self._rows >= _FLUSH_ROWS:
-      self._flush()
-
-  def finish_bundle(self) -> None:
-    self._flush()
+  def write(self, records: list[BoardRecord]) -> None:
+    for outcome in self._boards.apply(records):
+      Metrics.counter('WriteToRedis', f'boards_{outcome}').inc()
 
   def teardown(self) -> None:
     self._boards.close()
-
-  def _flush(self) -> None:
-    if self._records:
-      for outcome in self._boards.apply(self._records):
-        Metrics.counter('WriteToRedis', f'boards_{outcome}').inc()
-    self.start_bundle()

@@ -1,4 +1,5 @@
 """Embedded servers: one per data folder, shared while it runs, its data there next time."""
+import concurrent.futures
 import subprocess
 import sys
 
@@ -25,6 +26,15 @@ def test_second_start_shares_the_redis_that_runs_and_leaves_it_running(tmp_path)
       assert (second.url, second.started) == (first.url, False)
     with redis.Redis.from_url(first.url) as client:
       assert client.ping()
+
+
+def test_redis_outlives_the_thread_that_started_it(tmp_path):
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    server = pool.submit(embedded.start_redis, tmp_path).result()
+  with server, redis.Redis.from_url(server.url) as client:   # the pool's thread has ended
+    # A signal on the way is handled within a tick of the server's clock, 10 a second.
+    assert client.blpop('nothing', timeout=0.5) is None
+    assert client.ping()
 
 
 def test_redis_that_was_killed_starts_again_with_its_data(tmp_path):

@@ -5,9 +5,11 @@ Sources: Metwally et al. 2005 (Space-Saving), Misra & Gries 1982, Agarwal et al.
 are one summary, and it merges).
 """
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from leaderboard.transforms.heavyhitters import HeavyHitters
+
+_Same = TypeVar('_Same', bound='_View')
 
 
 class Counter(NamedTuple):
@@ -17,8 +19,12 @@ class Counter(NamedTuple):
   error: int
 
 
-class SpaceSaving:
-  """Counts that are never too small: `true <= count <= true + total / candidates`."""
+class _View:
+  """What both have in common.
+
+  Args:
+    candidates: items tracked; up to twice as many are counted exactly.
+  """
 
   def __init__(self, candidates: int = 4096) -> None:
     self.summary = HeavyHitters(candidates, depth=0)
@@ -29,9 +35,13 @@ class SpaceSaving:
   def update(self, weights: Mapping[str, int]) -> None:
     self.summary.update(weights)
 
-  def merge(self, other: 'SpaceSaving') -> 'SpaceSaving':
+  def merge(self: _Same, other: _Same) -> _Same:
     self.summary.merge(other.summary)
     return self
+
+
+class SpaceSaving(_View):
+  """Counts that are never too small: `true <= count <= true + total / candidates`."""
 
   def count(self, item: str) -> int:
     """An upper bound of the item's weight."""
@@ -44,21 +54,8 @@ class SpaceSaving:
     return [Counter(row.item, row.upper, row.upper - row.lower) for row in rows[:n]]
 
 
-class MisraGries:
+class MisraGries(_View):
   """Counts that are never too large: `true - total / candidates <= count <= true`."""
-
-  def __init__(self, candidates: int = 4096) -> None:
-    self.summary = HeavyHitters(candidates, depth=0)
-
-  def add(self, item: str, weight: int = 1) -> None:
-    self.summary.add(item, weight)
-
-  def update(self, weights: Mapping[str, int]) -> None:
-    self.summary.update(weights)
-
-  def merge(self, other: 'MisraGries') -> 'MisraGries':
-    self.summary.merge(other.summary)
-    return self
 
   def count(self, item: str) -> int:
     """A lower bound of the item's weight; 0 for an item that is not tracked."""
