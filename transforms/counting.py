@@ -175,11 +175,11 @@ class BlockCounter:
   def _cells(self, counts: pa.Table) -> tuple[list[Cell], np.ndarray]:
     """Cuts the statement's answer into deltas; and the row numbers, from 0, of the bad rows."""
     counts = counts.combine_chunks()
-    bad = np.zeros(0, np.int64)
+    bad: np.ndarray = np.zeros(0, np.int64)
     if not len(counts):
       return [], bad
     items = counts['items'].combine_chunks()
-    # Binary with 32-bit offsets whatever string layout DuckDB answers with.
+    # Binary with 64-bit offsets, whatever string layout DuckDB answers with.
     texts = items.values.cast(pa.large_binary())
     starts = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset:texts.offset + len(texts) + 1]
     blob = memoryview(texts.buffers()[2] or b'')

@@ -335,8 +335,8 @@ class Candidates:
     self.parameters = parameters
     self.tau = 0
     self.items: list[str] = []
-    self.lowers = np.zeros(0, np.int64)
-    self.uppers = np.zeros(0, np.int64)
+    self.lowers: np.ndarray = np.zeros(0, np.int64)
+    self.uppers: np.ndarray = np.zeros(0, np.int64)
     self.sketch = CountMinSketch(parameters.depth, parameters.width, parameters.seed)
     self._index: dict[str, int] | None = None
 
