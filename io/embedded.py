@@ -132,6 +132,10 @@ def start_postgres(data_dir: pathlib.Path) -> Server:
   def stop() -> None:
     server.cleanup()
     PostgresServer._instances.pop(path, None)
+    if path != folder:
+      with _lock(data_dir, '.postgres.lock'):
+        if not (folder / 'postmaster.pid').exists():   # it was the last one
+          path.unlink(missing_ok=True)
 
   return Server(server.get_uri(), not shared, stop)
 
