@@ -84,14 +84,10 @@ class Ledger:
   def __init__(self, root: str) -> None:
     self._root = root
 
-  def read_so_far(self, run: str) -> int:
-    """Events that a run has read so far."""
-    return sum(load.read for name, load in self.loads().items() if name == run)
-
-  def loads(self) -> dict[str, Load]:
-    """Every run in the ledger."""
+  def loads(self, since_secs: float = 0) -> dict[str, Load]:
+    """Every run in the ledger, as far as it was written since a moment (epoch seconds)."""
     loads: dict[str, Load] = collections.defaultdict(Load)
-    for path, table in self._tables(ACCOUNTS):
+    for path, table in self._tables(ACCOUNTS, since_secs):
       columns = table.to_pydict()
       load = loads[columns['run'][0]]
       load.origins.add(_stem(path))
@@ -156,8 +152,8 @@ class Ledger:
       parquetio.delete_files([FileSystems.join(self._root, folder, f'{name}.parquet')
                               for name in sorted(origins)])
 
-  def _tables(self, folder: str) -> Iterable[tuple[str, pa.Table]]:
-    return parquetio.read_tables(FileSystems.join(self._root, folder, '*.parquet'))
+  def _tables(self, folder: str, since_secs: float = 0) -> Iterable[tuple[str, pa.Table]]:
+    return parquetio.read_tables(FileSystems.join(self._root, folder, '*.parquet'), since_secs)
 
 
 def archive_files(root: str) -> list[str]:

@@ -83,10 +83,13 @@ def make_folder(folder: str) -> None:
       raise
 
 
-def read_tables(pattern: str) -> Iterable[tuple[str, pa.Table]]:
-  """(path, table) of every Parquet file that matches."""
+def read_tables(pattern: str, since_secs: float = 0) -> Iterable[tuple[str, pa.Table]]:
+  """(path, table) of every Parquet file that matches and was written since (epoch seconds)."""
   (match,) = FileSystems.match([pattern])
   for meta in sorted(match.metadata_list, key=lambda meta: meta.path):
+    # A file system that does not tell the time of a file says 0 or None.
+    if 0 < (meta.last_updated_in_seconds or 0) < since_secs:
+      continue
     with FileSystems.open(meta.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
       yield meta.path, pq.read_table(file, partitioning=None)
 

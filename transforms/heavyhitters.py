@@ -102,7 +102,6 @@ class HeavyHitters:
     self.parameters = Parameters(candidates, depth, width, seed, batch)
     self.total = 0
     self.events = 0
-    self._tau = 0
     # Exact: every item's weight. Spilled: the batch that waits.
     self._pending: dict[str, int] = {}
     self._spilled: Candidates | None = None
