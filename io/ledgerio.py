@@ -21,7 +21,8 @@ ACCOUNTS = 'accounts'
 
 # One row without a board says how many events were read; the others where they went.
 ACCOUNT_SCHEMA = pa.schema([
-    ('run', pa.string()), ('source', pa.string()), ('partition', pa.int32()),
+    ('run', pa.string()), ('generation', pa.int32()),
+    ('source', pa.string()), ('partition', pa.int32()),
     ('start', pa.int64()), ('end', pa.int64()), ('tenant_id', pa.string()),
     ('event_type', pa.string()), ('window_start', pa.int64()), ('events', pa.int64())])
 
@@ -33,21 +34,24 @@ class WriteAccounts(beam.PTransform):
   Args:
     root: folder on any Beam file system.
     run: name of this run, so that it can find its own accounts again.
+    generation: of the boards that this run makes.
   Input: Account.
   """
   root: str
   run: str
+  generation: int = 0
 
   def expand(self, accounts: beam.PCollection) -> beam.PCollection:
     return accounts | 'Write' >> beam.ParDo(
-        _AccountsFn(FileSystems.join(self.root, ACCOUNTS), self.run))
+        _AccountsFn(FileSystems.join(self.root, ACCOUNTS), self.run, self.generation))
 
 
 class _AccountsFn(beam.DoFn):
 
-  def __init__(self, folder: str, run: str) -> None:
+  def __init__(self, folder: str, run: str, generation: int) -> None:
     self._folder = folder
     self._run = run
+    self._generation = generation
 
   def process(self, account: Account) -> None:
     rows = [(None, None, None, account.read)] + [
@@ -56,7 +60,8 @@ class _AccountsFn(beam.DoFn):
     n = len(rows)
     origin = account.origin
     parquetio.write_table(
-        pa.table([[self._run] * n, [origin.source] * n, [origin.partition] * n,
+        pa.table([[self._run] * n, [self._generation] * n,
+                  [origin.source] * n, [origin.partition] * n,
                   [origin.start] * n, [origin.end] * n, tenants, types, starts, events],
                  schema=ACCOUNT_SCHEMA),
         self._folder, parquetio.origin_name(origin))
@@ -71,11 +76,13 @@ class Load:
     sources: the files (or topics) it read.
     read: events.
     counted: events that went to each board of the base window.
+    generation: of the boards it made.
   """
   origins: set[str] = dataclasses.field(default_factory=set)
   sources: set[str] = dataclasses.field(default_factory=set)
   read: int = 0
   counted: collections.Counter[BoardCell] = dataclasses.field(default_factory=collections.Counter)
+  generation: int = 0
 
 
 class Ledger:
@@ -90,6 +97,7 @@ class Ledger:
     for path, table in self._tables(ACCOUNTS, since_secs):
       columns = table.to_pydict()
       load = loads[columns['run'][0]]
+      load.generation = columns['generation'][0]
       load.origins.add(_stem(path))
       load.sources.add(columns['source'][0])
       for *board, events in zip(columns['tenant_id'], columns['event_type'],

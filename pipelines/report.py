@@ -29,7 +29,7 @@ class StoreAccount:
   Attributes:
     boards: boards of this run that the store holds.
     missing: boards of this run that it does not hold, or holds at an older revision.
-    newer: boards that it holds at a newer revision, from another run.
+    newer: boards that it holds at a newer revision: of a larger input or a higher generation.
     counted: sum of `events` over this run's boards of the base window.
   """
   boards: int = 0
@@ -45,6 +45,8 @@ class Report:
   Attributes:
     events_read, events_ranked: as the ledger has it: what came in, what went to boards.
     events_rejected: reason -> events, as the reject files have it.
+    conflicts: boards for which another load of other events has as many events: their
+      revisions are equal, and a store keeps the one that came first.
     largest: the board of the coarsest window with the most events.
     superseded: origin ranges of an earlier load of the same events that were taken out.
   """
@@ -53,6 +55,7 @@ class Report:
   events_rejected: dict[str, int]
   events_too_late: int
   stores: dict[str, StoreAccount]
+  conflicts: int
   largest: BoardCell | None
   superseded: int
   seconds: float
@@ -64,12 +67,11 @@ class Report:
 
   @property
   def balanced(self) -> bool:
-    """Whether every store accounts for every event. A board that another run has since
-    replaced by a newer one no longer tells what this run put there."""
+    """Whether every store accounts for every event that this run read."""
     refused = sum(self.events_rejected.values()) + self.events_too_late
-    return all(not store.missing and (
-        store.newer or self.events_read == store.counted + refused)
-               for store in self.stores.values())
+    return not (self.stores and self.conflicts) and all(
+        not store.missing and not store.newer and self.events_read == store.counted + refused
+        for store in self.stores.values())
 
   def as_json(self) -> dict[str, Any]:
     return {
@@ -78,7 +80,8 @@ class Report:
         'boards_written': {name: store.boards for name, store in self.stores.items()},
         'boards_missing': {name: store.missing for name, store in self.stores.items()},
         'boards_newer': {name: store.newer for name, store in self.stores.items()},
-        'balanced': self.balanced, 'seconds': round(self.seconds, 3)}
+        'boards_in_conflict': self.conflicts, 'balanced': self.balanced,
+        'seconds': round(self.seconds, 3)}
 
   def as_text(self) -> str:
     rejected = sum(self.events_rejected.values())
@@ -92,6 +95,13 @@ class Report:
       note = ''.join(f', {count:,} {what}' for count, what in (
           (store.missing, 'MISSING'), (store.newer, 'already newer')) if count)
       lines.append(f'{name:<10}{store.boards:>13,} boards{note}')
+    if any(store.newer for store in self.stores.values()):
+      lines.append('newer boards come from a larger input or a higher generation; raise '
+                   '--generation to put this count in their place')
+    if self.conflicts:
+      lines.append(f'conflict  {self.conflicts:>13,} boards have as many events from an earlier '
+                   f'load of other events, and a store keeps the earlier; count all files of a '
+                   f'window in one run, or raise --generation')
     if self.superseded:
       lines.append(f'replaced an earlier load of the same events ({self.superseded} ranges)')
     if self.stores:
@@ -115,7 +125,8 @@ def close_account(run: str, ledger: Ledger, stores: Mapping[str, Store], sizes: 
                   generation: int, archive: str | None, seconds: float) -> Report:
   """Reads the account of a finished run back from the ledger and the stores."""
   superseded = ledger.supersede(run, archive)
-  load = ledger.loads().get(run, Load())
+  loads = ledger.loads()
+  load = loads.pop(run, Load(generation=generation))
   expected = expected_boards(load, sizes)
   coarsest = expected[sizes[-1].label]
   return Report(
@@ -124,8 +135,22 @@ def close_account(run: str, ledger: Ledger, stores: Mapping[str, Store], sizes: 
       events_too_late=len(ledger.refused(TOO_LATE, load.origins)),
       stores={name: _store_account(store, expected, sizes[0], generation)
               for name, store in stores.items()},
+      conflicts=_conflicts(expected, loads.values(), sizes, generation),
       largest=max(coarsest, key=lambda board: (coarsest[board], board), default=None),
       superseded=superseded, seconds=seconds)
+
+
+def _conflicts(expected: dict[str, dict[BoardCell, int]], others: Iterable[Load],
+               sizes: list[WindowSize], generation: int) -> int:
+  """Boards that another load made at the very same revision."""
+  shared: set[tuple[str, BoardCell]] = set()
+  for other in others:
+    if other.generation == generation:
+      for label, boards in expected_boards(other, sizes).items():
+        mine = expected[label]
+        shared |= {(label, board) for board, events in boards.items()
+                   if mine.get(board) == events}
+  return len(shared)
 
 
 def _store_account(store: Store, expected: dict[str, dict[BoardCell, int]], base: WindowSize,

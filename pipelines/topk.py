@@ -42,7 +42,8 @@ def build(pipeline: beam.Pipeline, job: TopKJob, run: str, redis: str | None,
   counted = (pipeline
              | 'ReadFiles' >> ReadBlocks(job.input)
              | 'CountEvents' >> CountEvents(job.rules))
-  counted.accounts | 'WriteAccounts' >> WriteAccounts(job.ledger, run)
+  counted.accounts | 'WriteAccounts' >> WriteAccounts(
+      job.ledger, run, job.generation)
   counted.rejects | 'WriteRejects' >> WriteRejects(job.ledger, REJECTS)
   counted.too_late | 'WriteTooLate' >> WriteRejects(job.ledger, TOO_LATE)
   if job.parquet:

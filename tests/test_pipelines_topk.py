@@ -91,7 +91,7 @@ def test_every_board_of_every_store_equals_an_independent_query(run_job, stores)
       'events_read': 6000, 'events_counted': 3459, 'events_rejected': {'missing_field': 2541},
       'events_too_late': 0, 'boards_written': dict.fromkeys(stores, len(expected)),
       'boards_missing': dict.fromkeys(stores, 0), 'boards_newer': dict.fromkeys(stores, 0),
-      'balanced': True, 'seconds': report['seconds']}
+      'boards_in_conflict': 0, 'balanced': True, 'seconds': report['seconds']}
   coarse = {key: rows for key, rows in expected.items() if key[0] in ('1h', '1d')}
   assert stored_boards(stores['parquet'], coarse) == coarse
   for name in ('redis', 'postgres'):
@@ -132,8 +132,14 @@ def test_other_events_on_the_same_boards_are_not_taken_for_a_copy(run_job, tmp_p
     path.write_text(json.dumps({'event_type': 'a', 'timestamp': NEW_YEAR_MS, 'item_id': item}))
     return path
 
-  run_job(write('one.jsonl', 'x'))
-  run_job(write('two.jsonl', 'y'))
+  assert run_job(write('one.jsonl', 'x'))[0] == 0
+  # Both have one event on each board: a store cannot tell which is newer, and the job says so.
+  code, report = run_job(write('two.jsonl', 'y'))
+  assert (code, report['boards_in_conflict'], report['balanced']) == (1, 4, False)
+  # All files of a window in one run have more events than either, and that is that.
+  both = f'{tmp_path / "one.jsonl"},{tmp_path / "two.jsonl"}'
+  code, report = run_job(both)
+  assert (code, report['events_counted'], report['boards_in_conflict']) == (0, 2, 0)
   assert sorted(row['item_id'] for row in archived(tmp_path)) == ['x', 'y']
 
 
@@ -153,7 +159,7 @@ def test_larger_input_refines_the_boards_and_generation_replaces_them(run_job, s
   assert counts() == [[('y', 2), ('z', 2), ('x', 1)]] * 3
   path.write_text(events[0])
   code, report = run_job(path)
-  assert code == 0 and report['boards_newer'] == dict.fromkeys(stores, 4)
+  assert (code, report['boards_newer']) == (1, dict.fromkeys(stores, 4))
   assert counts() == [[('y', 2), ('z', 2), ('x', 1)]] * 3
   code, report = run_job(path, '--generation=1')
   assert code == 0 and report['events_counted'] == 1
