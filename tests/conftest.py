@@ -1,6 +1,7 @@
 """Real servers for the tests, started once, and small helpers."""
 import dataclasses
 import pathlib
+import tempfile
 import uuid
 
 import psycopg
@@ -14,8 +15,15 @@ SAMPLE = pathlib.Path(__file__).parent / 'data' / 'flights-sample.jsonl.gz'
 
 
 @pytest.fixture(scope='session')
-def _redis_server(tmp_path_factory):
-  with embedded.start_redis(tmp_path_factory.mktemp('redis-server')) as server:
+def _servers_folder():
+  # Not pytest's own: a second session closes that to other users, and as root PostgreSQL is one.
+  with tempfile.TemporaryDirectory(prefix='topk-test-') as folder:
+    yield pathlib.Path(folder)
+
+
+@pytest.fixture(scope='session')
+def _redis_server(_servers_folder):
+  with embedded.start_redis(_servers_folder) as server:
     yield server.url
 
 
@@ -28,8 +36,8 @@ def redis_url(_redis_server):
 
 
 @pytest.fixture(scope='session')
-def _postgres_server(tmp_path_factory):
-  with embedded.start_postgres(tmp_path_factory.mktemp('postgres-server')) as server:
+def _postgres_server(_servers_folder):
+  with embedded.start_postgres(_servers_folder) as server:
     yield server.url
 
 
