@@ -6,10 +6,12 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that
+from apache_beam.transforms import window
 
 from leaderboard.pipelines.options import FN_API_RUNNER
-from leaderboard.transforms import HeavyHitters, Parameters, TopK, Weighted
+from leaderboard.transforms import HeavyHitters, Parameters, TopK, Weighted, combine
 from leaderboard.transforms.combine import PartsCoder, SummaryFn
+from leaderboard.transforms.heavyhitters import sum_encoded
 
 
 def encoded(counts, parameters=None):
@@ -49,6 +51,18 @@ def test_top_k_globally_over_an_empty_and_a_full_collection():
                 | 'TopOfNone' >> TopK.Globally(10), check_empty, label='CheckEmpty')
 
 
+def test_top_k_globally_of_each_window():
+  stamped = [window.TimestampedValue(item, at) for at, item in ((1, 'a'), (2, 'b'), (3, 'b'),
+                                                                (61, 'c'))]
+
+  def check(answer):
+    assert sorted([row.item for row in rows] for rows in answer) == [['b', 'a'], ['c']]
+
+  with test_pipeline.TestPipeline(runner=FN_API_RUNNER) as pipeline:
+    assert_that(pipeline | beam.Create(stamped) | beam.WindowInto(window.FixedWindows(60))
+                | TopK.Globally(10), check)
+
+
 def test_k_beyond_the_candidates_is_refused():
   with pytest.raises(ValueError, match=r'k must lie in \[1, candidates = 10\], got 11'):
     TopK.PerKey(11, Parameters(candidates=10))
@@ -86,6 +100,21 @@ def test_accumulator_stays_small_however_much_goes_in():
     assert sum(map(len, accumulator)) <= 256 << 10
   summary = HeavyHitters.from_bytes(fn.extract_output(accumulator))
   assert (summary.total, summary.exact) == (50_000, False)
+
+
+def test_sum_too_large_by_itself_is_not_made_anew_for_every_part(monkeypatch):
+  parameters = Parameters(candidates=20_000)
+  large = encoded({f'item-{i:09}': i + 1 for i in range(39_000)}, parameters)
+  small = encoded({'a': 1}, parameters)
+  assert len(large) > 256 << 10
+  sums = []
+  monkeypatch.setattr(combine, 'sum_encoded', lambda parts: sums.append(1) or sum_encoded(parts))
+  fn = SummaryFn(parameters)
+  parts = fn.add_input(fn.create_accumulator(), large)
+  for _ in range(100):
+    parts = fn.add_input(parts, small)
+  assert len(sums) <= 4
+  assert HeavyHitters.from_bytes(fn.extract_output(parts)).bounds('a') == (100, 100)
 
 
 def test_empty_sum_is_an_empty_summary():

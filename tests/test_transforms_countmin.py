@@ -56,6 +56,23 @@ def test_only_equal_shapes_merge_and_only_sketches_decode():
     CountMinSketch(64, 2**30)
 
 
+@pytest.mark.parametrize('conservative', [True, False])
+def test_weights_stay_exact_integers_and_overflow_is_told(conservative):
+  sketch = CountMinSketch(2, 8, conservative=conservative)
+  sketch.add('a', 2**62 + 1)
+  assert sketch.estimate('a') == 2**62 + 1
+  before = sketch.to_bytes()
+  for change in (lambda: sketch.add('a', 2**62), lambda: sketch.merge(sketch.copy()),
+                 lambda: sketch.update({'b': 2**61, 'c': 2**61})):
+    with pytest.raises(OverflowError, match='total weight'):
+      change()
+    assert sketch.to_bytes() == before
+  with pytest.raises(TypeError):
+    sketch.add('a', 1.5)
+  with pytest.raises(ValueError, match='at least 1'):
+    sketch.add('a', 0)
+
+
 @pytest.mark.parametrize('candidates', [5, 50, 4096])
 def test_space_saving_counts_over_and_misra_gries_under(candidates):
   truth = collections.Counter(stream())

@@ -1,5 +1,6 @@
 """The summary: brackets that always hold, ranks that are proven, and laws of merging."""
 import collections
+import copy
 import csv
 import io as text_io
 import itertools
@@ -8,6 +9,7 @@ import pathlib
 import random
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from importlib.util import find_spec
 
@@ -20,7 +22,15 @@ from leaderboard.transforms.heavyhitters import (
   Parameters,
   delta_bytes,
   merge_encoded,
+  sum_encoded,
 )
+
+
+def delta_of(weights, parameters=None, events=0):
+  """A delta as the pipeline makes it, from columns."""
+  texts = [item.encode('utf-8', 'surrogatepass') for item in weights]
+  return delta_bytes(parameters or Parameters(), np.array([len(text) for text in texts], np.int64),
+                     np.array(list(weights.values()), np.int64), b''.join(texts), events)
 
 
 def random_tree(rng):
@@ -47,16 +57,33 @@ def random_tree(rng):
         truth[item] += weight
         events += 1
 
+  def from_columns():
+    nonlocal events
+    batch = {f'i{number}': rng.choice([1, 1, 2, 9])
+             for number in rng.sample(range(200), rng.choice([0, m, 3 * m, 150]))}
+    truth.update(batch)
+    events += 3
+    return HeavyHitters.from_bytes(delta_of(batch, parameters, 3))
+
   forest = []
   for _ in range(rng.randint(1, 6)):
+    if rng.random() < 0.2:
+      forest.append(from_columns())
+      continue
     forest.append(HeavyHitters.of(parameters))
     feed(forest[-1], rng.choice([0, 3, 80]))
   while len(forest) > 1:
-    left = forest.pop(rng.randrange(len(forest)))
-    right = forest.pop(rng.randrange(len(forest)))
-    if rng.random() < 0.5:
-      right = HeavyHitters.from_bytes(right.to_bytes(compress=rng.random() < 0.5))
-    left.merge(right)
+    rng.shuffle(forest)
+    left, right = forest.pop(), forest.pop()
+    if rng.random() < 0.3:
+      parts = [part.to_bytes(False) for part in (left, right, *forest[2:])]
+      del forest[2:]
+      left = HeavyHitters.from_bytes(sum_encoded(parts)) if rng.random() < 0.5 else (
+          merge_encoded(parts))
+    else:
+      if rng.random() < 0.5:
+        right = HeavyHitters.from_bytes(right.to_bytes(compress=rng.random() < 0.5))
+      left.merge(right)
     if rng.random() < 0.5:
       left = HeavyHitters.from_bytes(left.to_bytes())
     feed(left, 5)
@@ -142,6 +169,14 @@ def exact_side_not_in_the_table(self, weights):
   self.sketch.table = table
 
 
+def other_side_not_bounded(self, other):
+  mine = [place for place, item in enumerate(self.items) if item not in other.index]
+  uppers = self.uppers.copy()
+  _MERGE(self, other)
+  if len(self.items) >= len(uppers):
+    self.uppers[mine] = uppers[mine]
+
+
 def certified_by_the_next_largest_upper(lowers, uppers, rest_upper, k):
   ordered = sorted(uppers, reverse=True)
   bar = max(rest_upper, ordered[k] if len(ordered) > k else 0)
@@ -155,6 +190,7 @@ _MERGE = heavyhitters.Candidates.merge
 @pytest.mark.parametrize(('owner', 'name', 'broken'), [
     (heavyhitters.Candidates, 'enter', heap_only),
     (heavyhitters.Candidates, 'merge', tau_not_summed),
+    (heavyhitters.Candidates, 'merge', other_side_not_bounded),
     (heavyhitters.Candidates, 'enter', exact_side_not_in_the_table),
     (certify, 'certified', certified_by_the_next_largest_upper),
 ])
@@ -162,6 +198,42 @@ def test_theorem_check_fails_when_a_rule_is_broken(monkeypatch, owner, name, bro
   monkeypatch.setattr(owner, name, broken)
   with pytest.raises(AssertionError):
     check_trees(1000, 'quick')
+
+
+@pytest.mark.parametrize('depth', [0, 3])
+def test_remembered_report_never_outlives_a_change(depth):
+  rng = random.Random(5)
+  parameters = Parameters(8, depth, 16, 0, 4)
+  summary, other = HeavyHitters.of(parameters), HeavyHitters.of(parameters)
+  other.update({f'o{i}': i + 1 for i in range(40)})
+  for step in range(300):
+    if step % 50 == 40:
+      summary.merge(other)
+    elif step % 10 == 5:
+      summary.update({f'i{int(rng.paretovariate(0.7)) % 50}': 2, 'one': 1})
+    else:
+      summary.add(f'i{int(rng.paretovariate(0.7)) % 50}')
+    fresh = copy.deepcopy(summary)
+    fresh._reported = None
+    for one in (fresh, summary):
+      if rng.random() < 0.3:
+        one.to_bytes()
+    assert summary.top(5) == fresh.top(5)
+    assert summary.rest_upper(5) == fresh.rest_upper(5)
+    assert summary.certified_prefix == fresh.certified_prefix
+
+
+def test_certified_rows_tolerate_rivals_that_are_few():
+  # Of 8 tracked items only c can pass b: both belong to the first three, whatever rest_upper.
+  summary = HeavyHitters(candidates=8, depth=0, batch=1)
+  state = heavyhitters.Candidates(summary.parameters)
+  state.items = ['a', 'b', 'd', 'c']
+  state.lowers, state.uppers = np.array([9, 5, 4, 1]), np.array([9, 5, 4, 6])
+  state.sketch.total = summary.total = 40
+  summary._spill_into(state)
+  assert summary.rest_upper(3) == 6
+  assert [(row.item, row.certified) for row in summary.top(3)] == [
+      ('a', True), ('b', True), ('d', False)]
 
 
 @pytest.mark.parametrize('candidates', [50, 4096])
@@ -180,7 +252,11 @@ def test_few_distinct_items_are_exact_and_the_bytes_do_not_depend_on_the_way(can
         parts[rng.randrange(shards)].update({item: 1})
     while len(parts) > 1:
       rng.shuffle(parts)
-      parts.append(parts.pop().merge(parts.pop()))
+      if rng.random() < 0.5:
+        parts.append(parts.pop().merge(parts.pop()))
+      else:
+        parts[-5:] = [HeavyHitters.from_bytes(sum_encoded(
+            [part.to_bytes(rng.random() < 0.5) for part in parts[-5:]]))]
     assert parts[0].exact and parts[0].tau == 0
     assert {row.item: row.count for row in parts[0].top(2 * candidates)} == truth
     encoded.add(parts[0].to_bytes())
@@ -293,6 +369,35 @@ def test_table_overestimates_beyond_epsilon_no_more_often_than_delta_allows():
   assert beyond / total <= math.exp(-2)
 
 
+@pytest.mark.parametrize('at_once', [False, True])
+def test_merged_tables_keep_the_promise_of_epsilon_and_delta(at_once):
+  rng = np.random.default_rng(6)
+  width, depth = 32, 2
+  weights = rng.zipf(1.3, 1200) % 500 + 1
+  shards = [{f'{number}': int(weights[number]) for number in part}
+            for part in np.array_split(rng.permutation(1200), 4)]
+  batch = {item: weight for shard in shards for item, weight in shard.items()}
+  beyond = total = 0
+  for seed in range(200):
+    parameters = Parameters(candidates=100, depth=depth, width=width, seed=seed)
+    parts = []
+    for shard in shards:
+      if at_once:   # more than _FULL * width: light items are not hashed one by one
+        assert len(shard) > heavyhitters._FULL * width
+        parts.append(HeavyHitters.from_bytes(delta_of(shard, parameters)))
+      else:
+        parts.append(HeavyHitters.of(parameters))
+        parts[-1].update(shard)
+    for part in parts[1:]:
+      parts[0].merge(part)
+    state = parts[0]._read()
+    excess = state.estimates(batch) - np.fromiter(batch.values(), np.int64)
+    assert (excess >= 0).all()
+    beyond += int((excess > math.e / width * state.sketch.total).sum())
+    total += len(batch)
+  assert beyond / total <= math.exp(-depth)
+
+
 def test_integers_stay_exact_beyond_doubles_and_overflow_is_told():
   summary = HeavyHitters(candidates=2, width=8)
   for item, weight in (('a', 2**53 + 1), ('b', 2**33 + 1), ('c', 1), ('d', 1), ('e', 2**53 + 3)):
@@ -304,6 +409,49 @@ def test_integers_stay_exact_beyond_doubles_and_overflow_is_told():
     again.add('a', 2**63 - 1)
   with pytest.raises(OverflowError, match='total weight'):
     again.merge(HeavyHitters.of(again.parameters)).update({'a': 2**62, 'b': 2**62})
+
+
+def test_sums_of_columns_stay_exact_and_tell_overflow():
+  parts = [delta_of({'a': 2**53 + 1, 'b': 1}), delta_of({'b': 2**53, 'a': 2**60 + 1})]
+  assert [(row.item, row.count) for row in merge_encoded(parts).top(2)] == [
+      ('a', 2**60 + 2**53 + 2), ('b', 2**53 + 1)]
+  with pytest.raises(OverflowError, match='total weight'):
+    delta_of({'a': 2**62, 'b': 2**62})
+  with pytest.raises(OverflowError, match='total weight'):
+    merge_encoded([delta_of({'a': 2**62})] * 2)
+  with pytest.raises(OverflowError, match='events'):
+    HeavyHitters().update({'a': 1}, events=2**63)
+
+
+@pytest.mark.parametrize('total', [2**63 - 1, 2**63 - 2**40, 2**62 + 1])
+def test_weights_up_to_the_last_bit_survive_encoding(total):
+  # Rounding a cell up must neither leave 63 bits nor pass the total.
+  summary = HeavyHitters(candidates=2, depth=3, width=8)
+  for item, weight in (('a', 1), ('b', 1), ('c', 2), ('d', 1), ('e', total - 5)):
+    summary.add(item, weight)
+  again = HeavyHitters.from_bytes(summary.to_bytes())
+  assert again == summary and again.total == total
+  lower, upper = again.bounds('e')
+  assert lower <= total - 5 <= upper <= total
+  if total == 2**62 + 1:
+    again.add('f', 2**63 - 1 - total)
+    assert all(cell >= 0 for cell in again._read().sketch.table.ravel().tolist())
+    assert again.bounds('f')[0] <= 2**63 - 1 - total <= again.bounds('f')[1]
+
+
+def test_only_integers_are_weights():
+  for weight in (1.5, '2', None):
+    for call in (lambda s, w: s.add('a', w), lambda s, w: s.update({'b': 1, 'a': w})):
+      summary = HeavyHitters()
+      with pytest.raises(TypeError):
+        call(summary, weight)
+      assert summary == HeavyHitters()
+  summary = HeavyHitters()
+  summary.add('a', np.int64(2**62))
+  summary.update({'b': np.int32(3), 'c': True})
+  assert type(summary.total) is int and summary.total == 2**62 + 4
+  with pytest.raises(OverflowError, match='total weight'):
+    summary.add('a', np.int64(2**62))
 
 
 def zipf_summary(total, distinct=40_000):
@@ -324,6 +472,32 @@ def test_sizes():
   assert len(zipf_summary(10**15).to_bytes()) <= 160 << 10
 
 
+def test_encoding_holds_no_more_than_the_candidates_and_leaves_the_summary_as_it_is():
+  summary = HeavyHitters(candidates=10, width=32, batch=1)
+  for i in range(18):
+    summary.add(f'{i:02}', 40 - i)
+  summary.update({'x': 1, 'y': 1, 'z': 1})
+  for i in range(5):
+    summary.add(f'new-{i}')
+  before = len(summary.top(100))
+  again = HeavyHitters.from_bytes(summary.to_bytes())
+  assert before > 10 == len(again.top(100)) and len(summary.top(100)) == before
+
+
+def test_memory():
+  encoded = zipf_summary(10**7).to_bytes()
+  tracemalloc.start()
+  summary = HeavyHitters.from_bytes(encoded)
+  after_decoding = tracemalloc.get_traced_memory()[0]
+  # Twice the candidates, their index and all their text: the fullest that it ever is.
+  summary.update({f'more-{i:09}': 1 for i in range(4096)})
+  summary.bounds('')
+  fullest = tracemalloc.get_traced_memory()[0]
+  tracemalloc.stop()
+  assert not summary.exact and summary.top(8192)[-1].rank == 8192
+  assert after_decoding <= 700 << 10 and fullest <= 1500 << 10, (after_decoding, fullest)
+
+
 def test_parameters_from_error():
   assert Parameters.from_error(0.01, 0.01, 100) == Parameters(4000, 5, 512)
   assert HeavyHitters.from_error(0.001, 0.02, 10).parameters == Parameters(1000, 4, 4096)
@@ -333,13 +507,20 @@ def test_parameters_from_error():
       Parameters.from_error(*arguments)
 
 
-def test_merge_leaves_the_other_as_it_was_and_refuses_other_parameters():
+@pytest.mark.parametrize('mine', [0, 4, 50])
+@pytest.mark.parametrize('theirs', [0, 4, 50])
+def test_merge_leaves_the_other_as_it_was_and_refuses_other_parameters(mine, theirs):
   left, right = HeavyHitters(candidates=3, width=8), HeavyHitters(candidates=3, width=8)
-  for i in range(50):
-    right.add(f'{i % 11}')
-  before = right.to_bytes()
-  left.merge(right).add('1', 100)
-  assert right.to_bytes() == before
+  for summary, count in ((left, mine), (right, theirs)):
+    for i in range(count):
+      summary.add(f'{i % 11}')
+  copied = copy.deepcopy(right)
+  left.merge(right).update({f'{i}': 100 for i in range(20)})
+  assert left.merge(right).top(1) and right._pending == copied._pending
+  assert right.to_bytes() == copied.to_bytes()
+  before = left.to_bytes()
+  right.update({f'{i}': 1000 for i in range(20)})
+  assert right.top(1) and left.to_bytes() == before
   with pytest.raises(ValueError, match='equal parameters'):
     left.merge(HeavyHitters(candidates=4, width=8))
 
@@ -364,13 +545,10 @@ def test_weights_below_one_are_refused():
 def test_delta_from_columns_equals_the_summary_of_the_same_items():
   # More items than fill the table's cells are not all hashed: another test is about those.
   for distinct in (0, 1, 100, 30_000):
-    texts = [f'é{i}'.encode() for i in range(distinct)]
-    weights = np.arange(1, distinct + 1)
-    delta = delta_bytes(Parameters(), np.array([len(text) for text in texts], np.int64), weights,
-                        b''.join(texts), 7)
+    weights = {f'é{i}': i + 1 for i in range(distinct)}
+    delta = delta_of(weights, events=7)
     summary = HeavyHitters()
-    summary.update(dict(zip([text.decode() for text in texts], weights.tolist(), strict=True)),
-                   events=7)
+    summary.update(weights, events=7)
     assert HeavyHitters.from_bytes(delta) == summary
     assert merge_encoded([delta]) == summary
 
@@ -396,10 +574,37 @@ def test_delta_of_very_many_items_holds_true_brackets_and_bounds_every_item(dept
   assert merge_encoded([delta, delta]).bounds('0')[1] >= 2 * truth['0']
 
 
+@pytest.mark.parametrize('depth', [0, 4])
+def test_ties_at_the_cut_of_very_many_items_go_by_item(depth):
+  items = [*'zé\U0001F600\ud800\uffff', *(f'{i:04}' for i in range(500)), '']
+  parameters = Parameters(candidates=50, depth=depth, width=16)
+  summary = HeavyHitters.from_bytes(delta_of(
+      dict.fromkeys(random.Random(1).sample(items, len(items)), 2) | {'top': 3}, parameters))
+  assert [row.item for row in summary.top(50)] == ['top', *sorted(items)[:49]]
+
+
+def test_merge_encoded_is_the_merge_of_the_decoded():
+  rng = random.Random(8)
+  hostile = ['', '\0', '\ud800', 'é', 'x' * 70_000]
+  parts = []
+  for count in (0, 0, 1, 5, 300):
+    parts.append(delta_of({rng.choice(hostile) if rng.random() < 0.2 else f'i{rng.randrange(400)}':
+                           rng.randint(1, 9) for _ in range(count)}, events=count))
+  for _ in range(20):
+    chosen = [rng.choice(parts) for _ in range(rng.randint(1, 6))]
+    expected = HeavyHitters()
+    for part in chosen:
+      expected.merge(HeavyHitters.from_bytes(part))
+    assert merge_encoded(chosen) == expected == HeavyHitters.from_bytes(sum_encoded(chosen))
+  with pytest.raises(ValueError, match='equal parameters'):
+    merge_encoded([parts[0], delta_of({}, Parameters(seed=1))])
+
+
 def test_hostile_items_round_trip_in_a_process_of_their_own():
   # The text functions of mmh3 crash the process on a lone surrogate: the child must survive.
   program = '''
 from leaderboard.transforms import HeavyHitters
+from leaderboard.transforms.heavyhitters import merge_encoded, sum_encoded
 items = ['\\ud800', '\\0', '', 'x' * 70_000, '\\U0001F600', 'a\\udfff', '\\n']
 summary = HeavyHitters(candidates=3, width=16, batch=2)
 for turn in range(3):
@@ -412,6 +617,7 @@ for item in items:
   assert lower <= 3 <= upper
 exact = HeavyHitters()
 exact.update(dict.fromkeys(items, 2))
+assert sum_encoded([exact.to_bytes()]) and merge_encoded([exact.to_bytes()] * 2).total == 28
 assert {row.item for row in HeavyHitters.from_bytes(exact.to_bytes()).top(10)} == set(items)
 print('survived')
 '''

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaderboard.transforms import wire
-from leaderboard.transforms.heavyhitters import HeavyHitters
+from leaderboard.transforms.heavyhitters import HeavyHitters, merge_encoded
 
 
 def example(candidates):
@@ -78,15 +78,66 @@ def test_absurd_headers_with_a_right_checksum_are_refused_without_large_allocati
     place = data.draw(st.integers(0, 83))
     value = data.draw(st.binary(min_size=1, max_size=8))
     encoded[place:place + len(value)] = value
-  tracemalloc.start()
-  try:
-    HeavyHitters.from_bytes(resealed(bytes(encoded)))
-  except wire.CorruptSummary:
-    pass
-  finally:
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-  assert peak < 4 << 20
+  hostile = resealed(bytes(encoded))
+  for read in (HeavyHitters.from_bytes,
+               lambda bytes_: merge_encoded([bytes_, bytes_])):   # without an object per item
+    tracemalloc.start()
+    try:
+      read(hostile)
+    except (wire.CorruptSummary, OverflowError):
+      pass   # twice a total that is possible may not be
+    finally:
+      peak = tracemalloc.get_traced_memory()[1]
+      tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+def forged(kind=wire.EXACT, lengths=(1, 1), lowers=(2, 1), spans=(0, 0), text=b'ab', tau=0,
+           total=3, table=()):
+  """The bytes of two items, a: 2 and b: 1, or what someone would have us believe instead."""
+  return wire.encode(wire.Columns(
+      kind, 1, 2, 4, 4, 0, total, 3, tau, np.array(lengths, np.int64), np.array(lowers, np.int64),
+      np.array(spans, np.int64), text, np.array(table, np.int64)), compress=False)
+
+
+SPILLED = {'kind': wire.SPILLED, 'table': (3, 2)}
+
+
+def test_what_is_forged_in_the_next_test_is_right_but_for_one_lie():
+  for fields in ({}, SPILLED):
+    assert HeavyHitters.from_bytes(forged(**fields)).bounds('a') == (2, 2)
+
+
+@pytest.mark.parametrize(('lie', 'problem'), [
+    ({'lengths': (2**40, -1)}, '63 bits'),
+    ({'lengths': (2, 1)}, 'add up to their text'),
+    ({'lengths': (2**62, 2)}, 'add up to their text'),
+    ({'lowers': (2**40, -1)}, '63 bits'),
+    ({'lowers': (2**62, 2**62)}, 'add up to the total'),
+    ({'total': 4}, 'add up to the total'),
+    ({'total': -1}, 'values that no summary has'),
+    ({'text': b'aa'}, 'stands twice'),
+    ({'text': b'a\xff'}, 'no summary'),
+    ({**SPILLED, 'spans': (2**63 - 1, 0)}, 'beyond the total'),
+    ({**SPILLED, 'spans': (2, 0)}, 'beyond the total'),
+    ({**SPILLED, 'tau': 4}, 'beyond the total'),
+    ({**SPILLED, 'table': (4, 1)}, 'beyond the total'),
+])
+def test_lies_with_a_right_checksum_are_refused(lie, problem):
+  with pytest.raises(wire.CorruptSummary, match=problem):
+    HeavyHitters.from_bytes(forged(**lie))
+  if 'stands' not in problem and problem != 'no summary':
+    with pytest.raises(wire.CorruptSummary, match=problem):
+      merge_encoded([forged(), forged(**lie)])
+
+
+def test_nothing_may_follow_the_packed_body():
+  data = example(4).to_bytes(compress=True)
+  body = data[76:-4]
+  for more in (body + b'x', body + body):
+    longer = data[:68] + struct.pack('<Q', len(more)) + more + data[-4:]
+    with pytest.raises(wire.CorruptSummary, match='does not end where'):
+      HeavyHitters.from_bytes(resealed(longer))
 
 
 @settings(max_examples=300, deadline=None)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+Bounds = Sequence[int] | np.ndarray
 
-def certified(lowers: Sequence[int], uppers: Sequence[int], rest_upper: int,
-              k: int) -> list[bool]:
+
+def certified(lowers: Bounds, uppers: Bounds, rest_upper: int, k: int) -> list[bool]:
   """For each row, whether it is proven to be among the true top k (ties aside).
 
   It is when nothing outside the rows can exceed it and fewer than k other rows can.
@@ -25,22 +26,21 @@ def certified(lowers: Sequence[int], uppers: Sequence[int], rest_upper: int,
   return ((low >= rest_upper) & (rivals < k)).tolist()
 
 
-def certified_prefix(lowers: Sequence[int], uppers: Sequence[int], rest_upper: int) -> int:
+def certified_prefix(lowers: Bounds, uppers: Bounds, rest_upper: int) -> int:
   """How many of the first rows have a proven rank and order.
 
   >>> certified_prefix([9, 5, 4], [9, 6, 6], rest_upper=3)
   1
   """
-  bound = rest_upper
-  proven = len(lowers)
-  for place in range(len(lowers) - 1, -1, -1):
-    if lowers[place] < bound:
-      proven = place
-    bound = max(bound, uppers[place])
-  return proven
+  low = np.asarray(lowers, np.int64)
+  from_last = np.append(rest_upper, np.asarray(uppers, np.int64)[::-1])
+  # Of each row: the most that anything ranked after it can weigh.
+  later = np.maximum.accumulate(from_last)[-2::-1]
+  beaten = np.flatnonzero(low < later)
+  return int(beaten[0]) if len(beaten) else len(low)
 
 
-def resolution(lowers: Sequence[int], uppers: Sequence[int], rest_upper: int, tau: int,
+def resolution(lowers: Bounds, uppers: Bounds, rest_upper: int, tau: int,
                exact: bool, k: int) -> str:
   """How far the first k rows can be told apart from the rest.
 

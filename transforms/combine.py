@@ -1,4 +1,5 @@
 """Combining summaries in a pipeline: the CombineFn behind the boards, and TopK for anyone."""
+import dataclasses
 import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -6,7 +7,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.coders import Coder
 
-from leaderboard.transforms.heavyhitters import HeavyHitters, Parameters, RankedRow, merge_encoded
+from leaderboard.transforms.heavyhitters import HeavyHitters, Parameters, RankedRow, sum_encoded
 
 _MAX_PARTS = 32
 _MAX_BYTES = 256 << 10
@@ -86,15 +87,17 @@ class SummaryFn(beam.CombineFn):
       return HeavyHitters.of(self._parameters).to_bytes(compress=False)
     if len(parts) == 1:
       return parts[0]
-    return merge_encoded(parts).to_bytes(compress=False)
+    return sum_encoded(parts)
 
   def get_accumulator_coder(self) -> Coder:
     return PartsCoder()
 
 
 def _compact(parts: Parts) -> Parts:
-  if len(parts) > 1 and (len(parts) > _MAX_PARTS or sum(map(len, parts)) > _MAX_BYTES):
-    return [merge_encoded(parts).to_bytes(compress=False)]
+  # The largest does not count: it may be a sum that is too large by itself, which every
+  # further part would have made anew.
+  if len(parts) > _MAX_PARTS or sum(map(len, parts)) > _MAX_BYTES + max(map(len, parts), default=0):
+    return [sum_encoded(parts)]
   return parts
 
 
@@ -104,6 +107,16 @@ class Weighted(NamedTuple):
   weight: int
 
 
+class _Top(beam.PTransform):
+
+  def __init__(self, k: int, parameters: Parameters | None = None) -> None:
+    super().__init__()
+    self._fn = _TopFn(k, parameters or Parameters())
+
+  def display_data(self) -> dict[str, Any]:
+    return self._fn.display_data()
+
+
 class TopK:
   """The k heaviest items with proven bounds, over anything that has items.
 
@@ -111,25 +124,26 @@ class TopK:
       items | TopK.Globally(10)    # item -> list of RankedRow
 
   An item is a str, a Weighted, or a mapping of items to weights (a pre-aggregated batch).
+
+  Args:
+    k: rows of a list, at most as many as the summary has candidates.
+    parameters: the size of the summary.
   """
 
-  class PerKey(beam.PTransform):
-
-    def __init__(self, k: int, parameters: Parameters | None = None) -> None:
-      super().__init__()
-      self._fn = _TopFn(k, parameters or Parameters())
+  class PerKey(_Top):
+    """Input: (key, item).  Output: (key, list of RankedRow), for each window."""
 
     def expand(self, pairs: beam.PCollection) -> beam.PCollection:
       return pairs | 'Top' >> beam.CombinePerKey(self._fn)
 
-  class Globally(beam.PTransform):
-
-    def __init__(self, k: int, parameters: Parameters | None = None) -> None:
-      super().__init__()
-      self._fn = _TopFn(k, parameters or Parameters())
+  class Globally(_Top):
+    """Input: item.  Output: list of RankedRow, for each window; in the global window also when
+    there is no item."""
 
     def expand(self, items: beam.PCollection) -> beam.PCollection:
-      return items | 'Top' >> beam.CombineGlobally(self._fn)
+      top = beam.CombineGlobally(self._fn)
+      # Beam refuses a default for windows that hold nothing: it cannot know them all.
+      return items | 'Top' >> (top if items.windowing.is_default() else top.without_defaults())
 
 
 class _SummaryCoder(Coder):
@@ -151,6 +165,9 @@ class _TopFn(beam.CombineFn):
       raise ValueError(f'k must lie in [1, candidates = {parameters.candidates}], got {k}')
     self._k = k
     self._parameters = parameters
+
+  def display_data(self) -> dict[str, Any]:
+    return {'k': self._k, **dataclasses.asdict(self._parameters)}
 
   def create_accumulator(self) -> HeavyHitters:
     return HeavyHitters.of(self._parameters)

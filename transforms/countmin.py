@@ -1,5 +1,6 @@
 """The Count-Min sketch: an upper bound of any item's weight in fixed memory."""
 import math
+import operator
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -8,6 +9,7 @@ from leaderboard.transforms import wire
 from leaderboard.transforms.hashing import columns
 
 MAX_CELLS = 2**24   # of a table: 128 MiB
+MAX_TOTAL = 2**63 - 1
 
 
 def size_for(epsilon: float, delta: float) -> tuple[int, int]:
@@ -26,6 +28,19 @@ def size_for(epsilon: float, delta: float) -> tuple[int, int]:
       raise ValueError(f'{name} must lie in (0, 1), got {value}')
   return (math.ceil(math.log(1 / delta)),
           1 << math.ceil(math.log2(math.ceil(math.e / epsilon))))
+
+
+def sum_of(weights: np.ndarray) -> int:
+  """The exact sum of weights of at least 0, where numpy's would wrap silently."""
+  if len(weights) * int(np.max(weights, initial=0)) <= MAX_TOTAL:
+    return int(weights.sum())
+  return sum(weights.tolist())
+
+
+def _fitting(total: int) -> int:
+  if total > MAX_TOTAL:
+    raise OverflowError(f'the total weight {total} exceeds {MAX_TOTAL}')
+  return total
 
 
 class CountMinSketch:
@@ -75,20 +90,28 @@ class CountMinSketch:
     """Counts a batch of distinct items."""
     if weights and min(weights.values()) < 1:
       raise ValueError(f'weights must be at least 1, got {min(weights.values())}')
-    self.enter(self.places(weights), np.fromiter(weights.values(), np.int64, len(weights)))
+    integers = [operator.index(weight) for weight in weights.values()]
+    self.enter(self.places(weights), np.array(integers, np.int64))
 
   def estimate(self, item: str) -> int:
     """An upper bound of the item's weight."""
     return int(self.estimates(self.places([item]))[0])
 
   def merge(self, other: 'CountMinSketch') -> 'CountMinSketch':
-    """Adds another sketch of the same shape, which is unchanged; returns self."""
+    """Adds another sketch of the same shape, which is unchanged; returns self.
+
+    Raises:
+      ValueError: the shapes differ.
+      OverflowError: the sum of weights exceeds 63 bits.
+    """
     shape = self.depth, self.width, self.seed
     if shape != (other.depth, other.width, other.seed):
       raise ValueError(f'only sketches of equal depth, width and seed merge: {shape} and '
                        f'{(other.depth, other.width, other.seed)}')
+    # No cell is larger than its total: where that fits, they do.
+    total = _fitting(self.total + other.total)
     self.table += other.table
-    self.total += other.total
+    self.total = total
     return self
 
   def copy(self) -> 'CountMinSketch':
@@ -108,13 +131,14 @@ class CountMinSketch:
 
   def enter(self, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Counts distinct items at their places; returns their estimates from before."""
+    total = _fitting(self.total + sum_of(weights))
     before = self.estimates(places)
     for row, place in zip(self.table, places, strict=True):
       if self.conservative:
         np.maximum.at(row, place, before + weights)
       else:
         np.add.at(row, place, weights)
-    self.total += int(weights.sum())
+    self.total = total
     return before
 
   def to_bytes(self, compress: bool = True) -> bytes:
@@ -132,7 +156,7 @@ class CountMinSketch:
       wire.CorruptSummary: the bytes are no sketch.
     """
     found = wire.decode(data)
-    if found.kind != wire.SKETCH or np.min(found.table, initial=0) < 0 or found.total < 0:
+    if found.kind != wire.SKETCH or np.max(found.table, initial=0) > found.total:
       raise wire.CorruptSummary('the bytes are no Count-Min sketch')
     sketch = cls(found.depth, 1, found.seed, bool(found.batch))
     sketch.width, sketch.total = found.width, found.total

@@ -15,19 +15,24 @@ import functools
 import heapq
 import itertools
 import math
+import operator
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from leaderboard.transforms import certify, wire
-from leaderboard.transforms.countmin import MAX_CELLS, CountMinSketch, size_for
+from leaderboard.transforms.countmin import MAX_CELLS, MAX_TOTAL, CountMinSketch, size_for, sum_of
 from leaderboard.transforms.hashing import columns_of_bytes
 
-MAX_TOTAL = 2**63 - 1
 _STRETCH = 1 << 16   # events counted together by `extend`
 # So many items a column leave less than two cells in a hundred empty: e^-4.
 _FULL = 4
+
+# Items in rank order, their lower and their upper bounds.
+_Report = tuple[list[str], np.ndarray, np.ndarray]
 
 
 class RankedRow(NamedTuple):
@@ -107,6 +112,8 @@ class HeavyHitters:
     self._spilled: Candidates | None = None
     # Distinct items that the map, or once spilled the waiting batch, may hold.
     self._room = 2 * candidates
+    # The last report, and the total it was made at.
+    self._reported: tuple[int, _Report] | None = None
 
   @classmethod
   def of(cls, parameters: Parameters) -> 'HeavyHitters':
@@ -119,6 +126,8 @@ class HeavyHitters:
 
   def add(self, item: str, weight: int = 1) -> None:
     """Counts one event."""
+    if type(weight) is not int:
+      weight = operator.index(weight)
     if weight < 1:
       raise ValueError(f'weight must be at least 1, got {weight}')
     total = self.total + weight
@@ -144,9 +153,16 @@ class HeavyHitters:
     """Counts a pre-aggregated batch.
 
     Args:
-      weights: item -> weight, at least 1.
+      weights: item -> weight, an integer of at least 1.
       events: how many events these are; as many as their weight if not told.
+
+    Raises:
+      ValueError, TypeError: a weight is less than 1, or no integer.
+      OverflowError: the sum of weights or of events exceeds 63 bits.
     """
+    if set(map(type, weights.values())) - {int}:
+      # Integers of numpy's would wrap; fractions are refused.
+      weights = {item: operator.index(weight) for item, weight in weights.items()}
     if weights and min(weights.values()) < 1:
       raise ValueError(f'weights must be at least 1, got {min(weights.values())}')
     total = sum(weights.values())
@@ -195,34 +211,30 @@ class HeavyHitters:
     return math.exp(-self.parameters.depth) if self.parameters.depth else None
 
   def top(self, n: int) -> list[RankedRow]:
-    """The min(n, tracked) heaviest rows, certified for n."""
-    items, lowers, uppers = self._ranked(n)
-    rest = self.rest_upper(n)
-    flags = certify.certified(lowers, uppers, rest, n)
+    """The min(n, tracked) heaviest rows, certified for n: proven to be among the true n."""
+    if n < 0:
+      raise ValueError(f'n must be at least 0, got {n}')
+    items, lowers, uppers = self._report()
+    flags = certify.certified(lowers, uppers, self.tau, n)
+    counts = lowers[:n].tolist()
     return [RankedRow(rank, *row) for rank, row in enumerate(
-        zip(items, lowers, lowers, uppers, flags, strict=True), 1)]
+        zip(items[:n], counts, counts, uppers[:n].tolist(), flags[:n], strict=True), 1)]
 
   def rest_upper(self, n: int) -> int:
     """No item outside the first n rows weighs more."""
-    if self._spilled is None:
-      ranked = self._exact_order(n + 1)
-      return self._pending[ranked[n]] if len(ranked) > n else 0
-    order, _, uppers = self._read().report()
-    return max([self.tau, *uppers[order[n:]].tolist()])
+    _, _, uppers = self._report()
+    return max(self.tau, int(np.max(uppers[n:], initial=0)))
 
   @property
   def certified_prefix(self) -> int:
     """How many of the first rows have a proven rank and order."""
-    tracked = len(self._pending) if self._spilled is None else len(self._read().lowers)
-    _, lowers, uppers = self._ranked(tracked)
+    _, lowers, uppers = self._report()
     return certify.certified_prefix(lowers, uppers, self.tau)
 
   def resolution(self, k: int) -> str:
     """`exact`, `resolved`, `partial` or `low`: see certify.resolution."""
-    if self.exact:
-      return 'exact'
-    _, lowers, uppers = self._ranked(k)
-    return certify.resolution(lowers, uppers, self.rest_upper(k), self.tau, False, k)
+    _, lowers, uppers = self._report()
+    return certify.resolution(lowers, uppers, self.tau, self.tau, self.exact, k)
 
   def bounds(self, item: str) -> tuple[int, int]:
     """(lower, upper) of any item's weight, tracked or not."""
@@ -235,8 +247,7 @@ class HeavyHitters:
     """The canonical encoding: equal content gives equal bytes. See wire."""
     parameters = self.parameters
     if self._spilled is None:
-      items = self._exact_order(len(self._pending))
-      lowers = np.array([self._pending[item] for item in items], np.int64)
+      items, lowers, _ = self._report()
       spans = np.zeros(len(items), np.int64)
       kind, tau, table = wire.EXACT, 0, np.zeros(0, np.int64)
     else:
@@ -260,11 +271,7 @@ class HeavyHitters:
     Raises:
       wire.CorruptSummary: the bytes are no summary.
     """
-    found = wire.decode(data)
-    try:
-      return _from_columns(found)
-    except ValueError as error:
-      raise wire.CorruptSummary(f'the content is that of no summary: {error}') from None
+    return _from_columns(wire.decode(data))
 
   def __eq__(self, other: object) -> bool:
     return isinstance(other, HeavyHitters) and self.to_bytes() == other.to_bytes()
@@ -274,6 +281,8 @@ class HeavyHitters:
   def _count(self, weight: int, events: int) -> None:
     if self.total + weight > MAX_TOTAL:
       raise OverflowError(f'the total weight {self.total + weight} exceeds {MAX_TOTAL}')
+    if not 0 <= events <= MAX_TOTAL - self.events:
+      raise OverflowError(f'{events} more than {self.events} events: not in [0, {MAX_TOTAL}]')
     self.total += weight
     self.events += events
 
@@ -305,26 +314,23 @@ class HeavyHitters:
       self._flush_pending()
     return self._spilled
 
-  def _exact_order(self, n: int) -> list[str]:
-    weights = self._pending
+  def _report(self) -> _Report:
+    """All tracked items in rank order, with their lower and upper bounds."""
+    # Any change adds weight: while the total is the same, so is the report.
+    if self._reported is None or self._reported[0] != self.total:
+      self._reported = self.total, self._rank()
+    return self._reported[1]
 
-    def rank(item: str) -> tuple[int, str]:
-      return -weights[item], item
-
-    return sorted(weights, key=rank) if n >= len(weights) // 8 else heapq.nsmallest(
-        n, weights, key=rank)
-
-  def _ranked(self, n: int) -> tuple[list[str], list[int], list[int]]:
-    """Items, lower and upper bounds of the first n rows."""
+  def _rank(self) -> _Report:
     if self._spilled is None:
-      items = self._exact_order(n)[:n]
-      lowers = [self._pending[item] for item in items]
-      return items, lowers, lowers
+      weights = self._pending
+      items = sorted(weights)
+      items.sort(key=weights.__getitem__, reverse=True)   # stable: ties stay in order of item
+      counts = np.fromiter(map(weights.__getitem__, items), np.int64, len(items))
+      return items, counts, counts
     state = self._read()
-    order, lower_array, upper_array = state.report()
-    first = order[:n]
-    return ([state.items[place] for place in first.tolist()], lower_array[first].tolist(),
-            upper_array[first].tolist())
+    order, lowers, uppers = state.report()
+    return [state.items[place] for place in order.tolist()], lowers[order], uppers[order]
 
 
 class Candidates:
@@ -449,25 +455,29 @@ class Candidates:
 
 def _from_columns(found: wire.Columns) -> HeavyHitters:
   if found.kind == wire.SKETCH:
-    raise ValueError('it is a Count-Min sketch alone')
-  summary = HeavyHitters(found.candidates, found.depth, found.width, found.seed, found.batch)
-  summary.total, summary.events = found.total, found.events
-  items = found.items()
-  for name, values in (('total', found.total), ('events', found.events), ('tau', found.tau),
-                       ('lower bound', found.lowers), ('bracket', found.spans),
-                       ('cell', found.table)):
-    if np.min(values, initial=0) < 0:
-      raise ValueError(f'a {name} is negative')
+    raise wire.CorruptSummary('it is a Count-Min sketch alone')
+  try:
+    summary = HeavyHitters(found.candidates, found.depth, found.width, found.seed, found.batch)
+    items = found.items()
+  except ValueError as error:
+    raise wire.CorruptSummary(f'the content is that of no summary: {error}') from None
   if len(set(items)) != len(items):
-    raise ValueError('an item stands twice')
+    raise wire.CorruptSummary('an item stands twice')
+  summary.total, summary.events = found.total, found.events
   if found.kind == wire.EXACT:
+    if sum_of(found.lowers) != found.total:
+      raise wire.CorruptSummary('the weights do not add up to the total')
     summary._pending = dict(zip(items, found.lowers.tolist(), strict=True))
     if len(summary._pending) > summary._room:
       summary._flush_pending()
     return summary
+  uppers = found.lowers + found.spans
+  # A sum that wrapped is, unsigned, the largest of all.
+  if max(found.tau, *(int(np.max(values.view(np.uint64), initial=0))
+                      for values in (uppers, found.table))) > found.total:
+    raise wire.CorruptSummary('a bound is beyond the total')
   state = Candidates(summary.parameters)
-  state.tau, state.items = found.tau, items
-  state.lowers, state.uppers = found.lowers, found.lowers + found.spans
+  state.tau, state.items, state.lowers, state.uppers = found.tau, items, found.lowers, uppers
   state.sketch.total = found.total
   state.sketch.table = found.table.reshape(found.depth, found.width)
   summary._spill_into(state)
@@ -475,8 +485,59 @@ def _from_columns(found: wire.Columns) -> HeavyHitters:
 
 
 def merge_encoded(parts: Iterable[bytes]) -> HeavyHitters:
-  """The merge of encoded summaries, at least one."""
-  return functools.reduce(HeavyHitters.merge, map(HeavyHitters.from_bytes, parts))
+  """The merge of encoded summaries, at least one; what is exact is added up as columns."""
+  return functools.reduce(HeavyHitters.merge, map(_from_columns, _gather(parts)))
+
+
+def sum_encoded(parts: Iterable[bytes]) -> bytes:
+  """The merge of encoded summaries, at least one, encoded again: without an object per item
+  as long as all are exact."""
+  gathered = _gather(parts)
+  if len(gathered) == 1:
+    return wire.encode(gathered[0], compress=False)
+  return functools.reduce(HeavyHitters.merge, map(_from_columns, gathered)).to_bytes(False)
+
+
+def _gather(parts: Iterable[bytes]) -> list[wire.Columns]:
+  """Decodes summaries and adds the exact ones up to one."""
+  found = [wire.decode(part) for part in parts]
+  exact = [columns for columns in found if columns.kind == wire.EXACT]
+  if len(exact) < 2:
+    return found
+  return [*(columns for columns in found if columns.kind != wire.EXACT), _sum_exact(exact)]
+
+
+def _sum_exact(parts: list[wire.Columns]) -> wire.Columns:
+  first = parts[0]
+  sizes = {(part.candidates, part.depth, part.width, part.seed, part.batch) for part in parts}
+  if len(sizes) > 1:
+    raise ValueError(f'only summaries of equal parameters merge: {sizes}')
+  try:
+    Parameters(*sizes.pop())
+  except ValueError as error:
+    raise wire.CorruptSummary(f'the content is that of no summary: {error}') from None
+  total, events = sum(part.total for part in parts), sum(part.events for part in parts)
+  if max(total, events) > MAX_TOTAL:
+    raise OverflowError(f'the total weight {total} or the events {events} exceed {MAX_TOTAL}')
+  weights = np.concatenate([part.lowers for part in parts])
+  if sum_of(weights) != total:
+    raise wire.CorruptSummary('the weights do not add up to the total')
+  items = _array(np.concatenate([part.lengths for part in parts]),
+                 b''.join([part.text for part in parts])).dictionary_encode()
+  sums = np.zeros(len(items.dictionary), np.int64)
+  np.add.at(sums, items.indices.to_numpy(), weights)
+  lengths = pc.binary_length(items.dictionary).to_numpy()
+  text = items.dictionary.buffers()[2]   # None where all are empty
+  return _spill_if_many(dataclasses.replace(
+      first, total=total, events=events, lengths=lengths, lowers=sums,
+      spans=np.zeros(len(sums), np.int64),
+      text=text.to_pybytes()[:int(lengths.sum())] if text else b''))
+
+
+def _array(lengths: np.ndarray, text: bytes) -> pa.Array:
+  ends = np.concatenate(([0], np.cumsum(lengths)))
+  return pa.Array.from_buffers(pa.large_binary(), len(lengths),
+                               [None, pa.py_buffer(ends), pa.py_buffer(text)])
 
 
 def delta_bytes(parameters: Parameters, lengths: np.ndarray, weights: np.ndarray,
@@ -485,17 +546,24 @@ def delta_bytes(parameters: Parameters, lengths: np.ndarray, weights: np.ndarray
 
   Args:
     lengths: bytes of every item's UTF-8: int64[n].
-    weights: of every item: int64[n].
+    weights: of every item, at least 1: int64[n].
     text: the items' UTF-8, one after the other.
     events: how many events these are.
+
+  Raises:
+    OverflowError: the sum of weights exceeds 63 bits.
   """
-  columns_ = wire.Columns(
+  total = sum_of(weights)
+  if total > MAX_TOTAL:
+    raise OverflowError(f'the total weight {total} exceeds {MAX_TOTAL}')
+  return wire.encode(_spill_if_many(wire.Columns(
       wire.EXACT, parameters.depth, parameters.width, parameters.candidates, parameters.batch,
-      parameters.seed, int(weights.sum()), events, 0, lengths, weights,
-      np.zeros(len(lengths), np.int64), text, np.zeros(0, np.int64))
-  if len(lengths) > 2 * parameters.candidates:
-    columns_ = _spill_at_once(columns_)
-  return wire.encode(columns_, compress=False)
+      parameters.seed, total, events, 0, lengths, weights, np.zeros(len(lengths), np.int64), text,
+      np.zeros(0, np.int64))), compress=False)
+
+
+def _spill_if_many(found: wire.Columns) -> wire.Columns:
+  return _spill_at_once(found) if len(found.lengths) > 2 * found.candidates else found
 
 
 def _spill_at_once(found: wire.Columns) -> wire.Columns:
@@ -503,7 +571,10 @@ def _spill_at_once(found: wire.Columns) -> wire.Columns:
 
   The brackets are those of one batch into an empty summary. Of the table, cells are as large
   or larger: items so light that others of their weight would fill nearly every cell are not
-  hashed one by one; the cells start from their weight instead.
+  hashed one by one; the cells start from their weight instead. A cell then exceeds an item's
+  weight by no more, on average, than N / width, as in any Count-Min table: by at most
+  floor + (sum of (w - floor) over the _FULL * width heaviest) / width, which is no more than
+  N / width - (_FULL - 1) * floor.
   """
   ends = np.cumsum(found.lengths)
   starts = ends - found.lengths
@@ -518,8 +589,8 @@ def _spill_at_once(found: wire.Columns) -> wire.Columns:
   kept, tied = np.flatnonzero(weights > edge), np.flatnonzero(weights == edge)
   if len(kept) + len(tied) > most:
     # Ties at the edge go by item, so that the cut does not depend on the order of arrival.
-    first = heapq.nsmallest(most - len(kept), zip(texts(tied), tied.tolist(), strict=True))
-    tied = np.array([place for _, place in first], np.int64)
+    first = pc.bottom_k_unstable(_array(found.lengths, found.text).take(tied), most - len(kept))
+    tied = tied[first.to_numpy()]
   stay = np.concatenate((kept, tied))
   gone = np.ones(len(weights), bool)
   gone[stay] = False

@@ -6,7 +6,7 @@ unsigned type that holds them, so numpy reads a section without a loop.
 
 A table with cells beyond 65,535 is rounded up to 16 significant bits a cell, so that a summary
 of any weight stays small. A cell is an upper bound and stays one; an estimate grows by less
-than one part in 32,768.
+than one part in 32,768, and never beyond the total.
 """
 import dataclasses
 import struct
@@ -87,7 +87,7 @@ def encode(columns: Columns, compress: bool) -> bytes:
 
 
 def decode(data: bytes) -> Columns:
-  """Reads what `encode` wrote.
+  """Reads what `encode` wrote; every number fits 63 bits and is at least 0.
 
   Raises:
     CorruptSummary: anything is wrong with the bytes; nothing large is allocated before
@@ -109,7 +109,8 @@ def decode(data: bytes) -> Columns:
   view = memoryview(data)
   if _CHECK.unpack_from(data, end)[0] != zlib.crc32(view[:end]):
     raise CorruptSummary('the checksum does not match: the summary was changed')
-  if kind > SKETCH or flags & ~(_PACKED | _SCALED) or not set(sizes) <= {1, 2, 4, 8}:
+  if (min(total, events, tau) < 0 or kind > SKETCH or flags & ~(_PACKED | _SCALED)
+      or not set(sizes) <= {1, 2, 4, 8}):
     raise CorruptSummary('the header has values that no summary has')
   cells = 0 if kind == EXACT else depth * width
   shifts = cells if flags & _SCALED else 0
@@ -123,6 +124,8 @@ def decode(data: bytes) -> Columns:
       body = memoryview(unpacker.decompress(body, whole + 1))
     except zlib.error as error:
       raise CorruptSummary(f'the body cannot be unpacked: {error}') from None
+    if not unpacker.eof or unpacker.unused_data:
+      raise CorruptSummary('the body does not end where its packing ends')
   if len(body) != whole:
     raise CorruptSummary(f'{whole} bytes are declared, {len(body)} are there')
   place = 0
@@ -131,14 +134,20 @@ def decode(data: bytes) -> Columns:
     if len(sections) == 3:
       text = bytes(body[place:place + text_bytes])
       place += text_bytes
-    sections.append(np.frombuffer(body, f'<u{size}', length, place).astype(np.int64))
+    section = np.frombuffer(body, f'<u{size}', length, place)
+    if size == 8 and length and int(section.max()) >> 63:
+      raise CorruptSummary('a number is beyond 63 bits')
+    sections.append(section.astype(np.int64))
     place += size * length
   if shifts:
     bits = np.frombuffer(body, np.uint8, shifts, place)
-    if int(bits.max()) > 63 - _CELL_BITS:
-      raise CorruptSummary('a cell of the table is beyond 63 bits')
-    sections[3] <<= bits
-  if int(sections[0].sum()) != text_bytes:
+    if int(bits.max()) > 64 - _CELL_BITS or int(sections[3].max()) >> _CELL_BITS:
+      raise CorruptSummary('a cell of the table is beyond 64 bits')
+    # What was rounded up beyond the total was no larger than the total before.
+    cells_ = np.minimum(sections[3].astype(np.uint64) << bits, np.uint64(total))
+    sections[3] = cells_.astype(np.int64)
+  # Each length by itself too: a sum may wrap, and the text is read by them.
+  if np.max(sections[0], initial=0) > text_bytes or int(sections[0].sum()) != text_bytes:
     raise CorruptSummary('the lengths of the items do not add up to their text')
   return Columns(kind, depth, width, candidates, batch, seed, total, events, tau, sections[0],
                  sections[1], sections[2], text, sections[3])
