@@ -13,7 +13,7 @@ import mmh3
 import numpy as np
 
 from leaderboard.transforms import HeavyHitters
-from leaderboard.transforms.heavyhitters import delta_bytes, merge_encoded
+from leaderboard.transforms.columnar import delta_bytes, merge_encoded
 
 EVENTS = 200_000
 ROUNDS = 5

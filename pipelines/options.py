@@ -16,7 +16,7 @@ from leaderboard.transforms import events
 from leaderboard.transforms.boards import WindowSize, parse_window_size, parse_window_sizes
 from leaderboard.transforms.counting import CountingRules
 from leaderboard.transforms.countmin import size_for
-from leaderboard.transforms.heavyhitters import Parameters
+from leaderboard.transforms.parameters import Parameters
 
 EMBEDDED = 'embedded'
 FN_API_RUNNER = 'apache_beam.runners.portability.fn_api_runner.FnApiRunner'

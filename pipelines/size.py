@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from leaderboard.transforms.heavyhitters import Parameters
+from leaderboard.transforms.parameters import Parameters
 
 PROG = 'python -m leaderboard.pipelines.size'
 _WANTED_RECALL = 0.99

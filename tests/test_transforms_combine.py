@@ -10,8 +10,8 @@ from apache_beam.transforms import window
 
 from leaderboard.pipelines.options import FN_API_RUNNER
 from leaderboard.transforms import HeavyHitters, Parameters, TopK, Weighted, combine
+from leaderboard.transforms.columnar import sum_encoded
 from leaderboard.transforms.combine import PartsCoder, SummaryFn
-from leaderboard.transforms.heavyhitters import sum_encoded
 
 
 def encoded(counts, parameters=None):

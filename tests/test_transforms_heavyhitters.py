@@ -16,14 +16,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from leaderboard.transforms import certify, heavyhitters
-from leaderboard.transforms.heavyhitters import (
-  HeavyHitters,
-  Parameters,
-  delta_bytes,
-  merge_encoded,
-  sum_encoded,
-)
+from leaderboard.transforms import candidates as candidates_module
+from leaderboard.transforms import certify, columnar
+from leaderboard.transforms.columnar import delta_bytes, merge_encoded, sum_encoded
+from leaderboard.transforms.heavyhitters import HeavyHitters
+from leaderboard.transforms.parameters import Parameters
 
 
 def delta_of(weights, parameters=None, events=0):
@@ -183,15 +180,15 @@ def certified_by_the_next_largest_upper(lowers, uppers, rest_upper, k):
   return [rank < k or low >= bar for rank, low in enumerate(lowers)]
 
 
-_ENTER = heavyhitters.Candidates.enter
-_MERGE = heavyhitters.Candidates.merge
+_ENTER = candidates_module.Candidates.enter
+_MERGE = candidates_module.Candidates.merge
 
 
 @pytest.mark.parametrize(('owner', 'name', 'broken'), [
-    (heavyhitters.Candidates, 'enter', heap_only),
-    (heavyhitters.Candidates, 'merge', tau_not_summed),
-    (heavyhitters.Candidates, 'merge', other_side_not_bounded),
-    (heavyhitters.Candidates, 'enter', exact_side_not_in_the_table),
+    (candidates_module.Candidates, 'enter', heap_only),
+    (candidates_module.Candidates, 'merge', tau_not_summed),
+    (candidates_module.Candidates, 'merge', other_side_not_bounded),
+    (candidates_module.Candidates, 'enter', exact_side_not_in_the_table),
     (certify, 'certified', certified_by_the_next_largest_upper),
 ])
 def test_theorem_check_fails_when_a_rule_is_broken(monkeypatch, owner, name, broken):
@@ -226,7 +223,7 @@ def test_remembered_report_never_outlives_a_change(depth):
 def test_certified_rows_tolerate_rivals_that_are_few():
   # Of 8 tracked items only c can pass b: both belong to the first three, whatever rest_upper.
   summary = HeavyHitters(candidates=8, depth=0, batch=1)
-  state = heavyhitters.Candidates(summary.parameters)
+  state = candidates_module.Candidates(summary.parameters)
   state.items = ['a', 'b', 'd', 'c']
   state.lowers, state.uppers = np.array([9, 5, 4, 1]), np.array([9, 5, 4, 6])
   state.sketch.total = summary.total = 40
@@ -360,7 +357,7 @@ def test_table_overestimates_beyond_epsilon_no_more_often_than_delta_allows():
   batch = {str(item): int(weight) for item, weight in zip(items, weights, strict=True)}
   beyond = total = 0
   for seed in range(200):
-    state = heavyhitters.Candidates(Parameters(candidates=4096, depth=2, width=64, seed=seed))
+    state = candidates_module.Candidates(Parameters(candidates=4096, depth=2, width=64, seed=seed))
     state.enter(batch)
     excess = state.estimates(batch) - np.fromiter(batch.values(), np.int64)
     assert (excess >= 0).all()
@@ -383,7 +380,7 @@ def test_merged_tables_keep_the_promise_of_epsilon_and_delta(at_once):
     parts = []
     for shard in shards:
       if at_once:   # more than _FULL * width: light items are not hashed one by one
-        assert len(shard) > heavyhitters._FULL * width
+        assert len(shard) > columnar._FULL * width
         parts.append(HeavyHitters.from_bytes(delta_of(shard, parameters)))
       else:
         parts.append(HeavyHitters.of(parameters))
@@ -604,7 +601,7 @@ def test_hostile_items_round_trip_in_a_process_of_their_own():
   # The text functions of mmh3 crash the process on a lone surrogate: the child must survive.
   program = '''
 from leaderboard.transforms import HeavyHitters
-from leaderboard.transforms.heavyhitters import merge_encoded, sum_encoded
+from leaderboard.transforms.columnar import merge_encoded, sum_encoded
 items = ['\\ud800', '\\0', '', 'x' * 70_000, '\\U0001F600', 'a\\udfff', '\\n']
 summary = HeavyHitters(candidates=3, width=16, batch=2)
 for turn in range(3):

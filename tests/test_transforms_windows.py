@@ -10,7 +10,9 @@ from apache_beam.transforms.window import TimestampedValue
 
 from leaderboard.pipelines.options import FN_API_RUNNER
 from leaderboard.transforms.boards import parse_window_sizes
-from leaderboard.transforms.heavyhitters import HeavyHitters, Parameters, delta_bytes
+from leaderboard.transforms.columnar import delta_bytes
+from leaderboard.transforms.heavyhitters import HeavyHitters
+from leaderboard.transforms.parameters import Parameters
 from leaderboard.transforms.windows import CascadeWindows
 
 SIZES = parse_window_sizes('1m,5m,1h')

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaderboard.transforms import wire
-from leaderboard.transforms.heavyhitters import HeavyHitters, merge_encoded
+from leaderboard.transforms.columnar import merge_encoded
+from leaderboard.transforms.heavyhitters import HeavyHitters
 
 
 def example(candidates):

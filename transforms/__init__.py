@@ -2,7 +2,8 @@
 from leaderboard.transforms.combine import TopK, Weighted
 from leaderboard.transforms.countevents import CountEvents
 from leaderboard.transforms.countmin import CountMinSketch
-from leaderboard.transforms.heavyhitters import HeavyHitters, Parameters
+from leaderboard.transforms.heavyhitters import HeavyHitters
+from leaderboard.transforms.parameters import Parameters
 from leaderboard.transforms.ranking import RankBoards
 from leaderboard.transforms.views import MisraGries, SpaceSaving
 from leaderboard.transforms.windows import CascadeWindows

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.coders import Coder
 
-from leaderboard.transforms.heavyhitters import HeavyHitters, Parameters, RankedRow, sum_encoded
+from leaderboard.transforms.columnar import sum_encoded
+from leaderboard.transforms.heavyhitters import HeavyHitters, RankedRow
+from leaderboard.transforms.parameters import Parameters
 
 _MAX_PARTS = 32
 _MAX_BYTES = 256 << 10

@@ -16,8 +16,9 @@ import pyarrow as pa
 from leaderboard.transforms import events, lines
 from leaderboard.transforms.blocks import BlockFiles, EventBlock, OriginRange
 from leaderboard.transforms.boards import WindowSize
+from leaderboard.transforms.columnar import delta_bytes
 from leaderboard.transforms.events import RawEvent, Refused
-from leaderboard.transforms.heavyhitters import Parameters, delta_bytes
+from leaderboard.transforms.parameters import Parameters
 
 ARCHIVED = ('event_id', 'user_id', 'session_id', 'metadata')
 

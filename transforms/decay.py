@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from leaderboard.transforms import certify, wire
-from leaderboard.transforms.heavyhitters import MAX_TOTAL, Candidates, Parameters
+from leaderboard.transforms.candidates import Candidates
+from leaderboard.transforms.countmin import MAX_TOTAL
+from leaderboard.transforms.parameters import Parameters
 
 _FRACTION_BITS = 20   # of a weight of 1 at the landmark: rounding costs a millionth
 _MAX_AHEAD = 8        # half-lives that events may lie ahead of the landmark before it moves

@@ -11,8 +11,6 @@ Berinde et al. 2009 (tail bound).
 """
 import collections
 import dataclasses
-import functools
-import heapq
 import itertools
 import math
 import operator
@@ -20,16 +18,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from leaderboard.transforms import certify, wire
-from leaderboard.transforms.countmin import MAX_CELLS, MAX_TOTAL, CountMinSketch, size_for, sum_of
-from leaderboard.transforms.hashing import columns_of_bytes
+from leaderboard.transforms.candidates import Candidates
+from leaderboard.transforms.countmin import MAX_TOTAL, sum_of
+from leaderboard.transforms.parameters import Parameters
 
 _STRETCH = 1 << 16   # events counted together by `extend`
-# So many items a column leave less than two cells in a hundred empty: e^-4.
-_FULL = 4
 
 # Items in rank order, their lower and their upper bounds.
 _Report = tuple[list[str], np.ndarray, np.ndarray]
@@ -43,48 +38,6 @@ class RankedRow(NamedTuple):
   lower: int
   upper: int
   certified: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Parameters:
-  """The size of a summary; summaries merge only when theirs are equal.
-
-  Attributes:
-    candidates: items tracked once spilled; up to twice as many are counted exactly.
-    depth, width: rows and columns of the Count-Min table; depth 0 leaves it out.
-    seed: of the hash.
-    batch: distinct items that may wait before they are entered together.
-  """
-  candidates: int = 4096
-  depth: int = 4
-  width: int = 8192
-  seed: int = 0
-  batch: int = 4096
-
-  def __post_init__(self) -> None:
-    for name, least, most in (('candidates', 1, 2**31), ('depth', 0, 64), ('width', 1, 2**31),
-                              ('seed', 0, 2**31), ('batch', 1, 2**31)):
-      value = getattr(self, name)
-      if not least <= value < most:
-        raise ValueError(f'{name} must be at least {least} and less than {most}, got {value}')
-    if self.depth * self.width > MAX_CELLS:
-      raise ValueError(f'depth * width must be at most {MAX_CELLS}, got '
-                       f'{self.depth} * {self.width}')
-
-  @classmethod
-  def from_error(cls, epsilon: float, delta: float, k: int) -> 'Parameters':
-    """Sizes for `estimate <= true + epsilon * total` with probability 1 - delta per item."""
-    depth, width = size_for(epsilon, delta)
-    if k < 1:
-      raise ValueError(f'k must be at least 1, got {k}')
-    return cls(candidates=max(40 * k, math.ceil(1 / epsilon)), depth=depth, width=width)
-
-  @classmethod
-  def profile(cls, name: str) -> 'Parameters':
-    """`default`, or `small` for a quarter of its memory."""
-    if name not in ('default', 'small'):
-      raise ValueError(f'profile must be default or small, got {name!r}')
-    return cls() if name == 'default' else cls(candidates=1024, width=2048)
 
 
 class HeavyHitters:
@@ -271,7 +224,7 @@ class HeavyHitters:
     Raises:
       wire.CorruptSummary: the bytes are no summary.
     """
-    return _from_columns(wire.decode(data))
+    return from_columns(wire.decode(data))
 
   def __eq__(self, other: object) -> bool:
     return isinstance(other, HeavyHitters) and self.to_bytes() == other.to_bytes()
@@ -303,11 +256,11 @@ class HeavyHitters:
     entered, self._pending = self._pending, {}
     self._spilled.enter(entered)
 
-  def _spill_into(self, state: 'Candidates') -> None:
+  def _spill_into(self, state: Candidates) -> None:
     self._spilled = state
     self._room = self.parameters.batch
 
-  def _read(self) -> 'Candidates':
+  def _read(self) -> Candidates:
     """The spilled state with nothing waiting."""
     assert self._spilled is not None
     if self._pending:
@@ -333,127 +286,7 @@ class HeavyHitters:
     return [state.items[place] for place in order.tolist()], lowers[order], uppers[order]
 
 
-class Candidates:
-  """Candidates with brackets, tau and the Count-Min table."""
-
-  def __init__(self, parameters: Parameters) -> None:
-    self.parameters = parameters
-    self.tau = 0
-    self.items: list[str] = []
-    self.lowers: np.ndarray = np.zeros(0, np.int64)
-    self.uppers: np.ndarray = np.zeros(0, np.int64)
-    self.sketch = CountMinSketch(parameters.depth, parameters.width, parameters.seed)
-    self._index: dict[str, int] | None = None
-
-  def copy(self) -> 'Candidates':
-    twin = Candidates.__new__(Candidates)
-    twin.parameters, twin.tau = self.parameters, self.tau
-    twin.items, twin._index = list(self.items), None
-    twin.lowers, twin.uppers = self.lowers.copy(), self.uppers.copy()
-    twin.sketch = self.sketch.copy()
-    return twin
-
-  @property
-  def index(self) -> dict[str, int]:
-    """Item -> place."""
-    if self._index is None:
-      self._index = {item: place for place, item in enumerate(self.items)}
-    return self._index
-
-  def estimates(self, items: Iterable[str]) -> np.ndarray:
-    """The table's upper bound for each item."""
-    return self.sketch.estimates(self.sketch.places(items))
-
-  def enter(self, weights: Mapping[str, int]) -> None:
-    """Enters distinct items together."""
-    if weights:
-      added = np.fromiter(weights.values(), np.int64, len(weights))
-      self.enter_brackets(list(weights), added, added)
-
-  def enter_brackets(self, items: list[str], lowers: np.ndarray, uppers: np.ndarray) -> None:
-    """Enters distinct items whose weights lie between these bounds: the table first, then the
-    brackets, then the cut."""
-    before = self.sketch.enter(self.sketch.places(items), uppers)
-    index = self.index
-    known = np.array([index.get(item, -1) for item in items], np.int64)
-    old = known >= 0
-    self.lowers[known[old]] += lowers[old]
-    self.uppers[known[old]] += uppers[old]
-    new = ~old
-    # An item that was not tracked may have weighed as much as tau or its estimate allow.
-    self._append([items[place] for place in np.flatnonzero(new).tolist()], lowers[new],
-                 np.minimum(self.tau, before[new]) + uppers[new])
-    if len(self.items) > 2 * self.parameters.candidates:
-      self.cut(self.parameters.candidates)
-
-  def merge(self, other: 'Candidates') -> None:
-    """Adds another spilled state, leaving it as it is."""
-    index, other_index = self.index, other.index
-    # What a side does not track it bounds by its own tau and its own table: tighter than
-    # the joint ones.
-    mine_only = [place for place, item in enumerate(self.items) if item not in other_index]
-    self.uppers[mine_only] += np.minimum(
-        other.tau, other.estimates([self.items[place] for place in mine_only]))
-    common = [(index[item], place) for item, place in other_index.items() if item in index]
-    if common:
-      here, there = np.array(common, np.int64).T
-      self.lowers[here] += other.lowers[there]
-      self.uppers[here] += other.uppers[there]
-    theirs = [place for place, item in enumerate(other.items) if item not in index]
-    items = [other.items[place] for place in theirs]
-    uppers = other.uppers[theirs] + np.minimum(self.tau, self.estimates(items))
-    self._append(items, other.lowers[theirs], uppers)
-    self.tau += other.tau
-    self.sketch.merge(other.sketch)
-    if len(self.items) > 2 * self.parameters.candidates:
-      self.cut(self.parameters.candidates)
-
-  def cut(self, most: int) -> None:
-    """Keeps the items with the largest upper bounds; tau covers the others from now on."""
-    if len(self.items) <= most:
-      return
-    uppers = self.uppers
-    edge = int(np.partition(uppers, len(uppers) - most)[len(uppers) - most])
-    kept = np.flatnonzero(uppers > edge).tolist()
-    # Ties at the edge go by item, so that the cut does not depend on the order of arrival.
-    tied = np.flatnonzero(uppers == edge).tolist()
-    if len(kept) + len(tied) > most:
-      tied = heapq.nsmallest(most - len(kept), tied, key=lambda place: self.items[place])
-    stay = sorted(kept + tied)
-    gone = np.ones(len(uppers), bool)
-    gone[stay] = False
-    self.tau = max(self.tau, int(uppers[gone].max()))
-    self.items = [self.items[place] for place in stay]
-    self.lowers, self.uppers = self.lowers[stay], uppers[stay]
-    self._index = None
-
-  def order(self) -> np.ndarray:
-    """Places by (lower descending, item ascending)."""
-    by_item = sorted(range(len(self.items)), key=self.items.__getitem__)
-    order = np.array(by_item, np.int64)
-    return order[np.argsort(-self.lowers[order], kind='stable')]
-
-  def report(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places in rank order; lower bounds; upper bounds tightened by the table."""
-    return self.order(), self.lowers, np.minimum(self.uppers, self.estimates(self.items))
-
-  def bounds(self, item: str) -> tuple[int, int]:
-    estimate = int(self.estimates([item])[0])
-    place = self.index.get(item)
-    if place is None:
-      return 0, min(self.tau, estimate)
-    return int(self.lowers[place]), min(int(self.uppers[place]), estimate)
-
-  def _append(self, items: list[str], lowers: np.ndarray, uppers: np.ndarray) -> None:
-    if self._index is not None:
-      self._index.update(zip(items, range(len(self.items), len(self.items) + len(items)),
-                             strict=True))
-    self.items = self.items + items
-    self.lowers = np.concatenate((self.lowers, lowers))
-    self.uppers = np.concatenate((self.uppers, uppers))
-
-
-def _from_columns(found: wire.Columns) -> HeavyHitters:
+def from_columns(found: wire.Columns) -> HeavyHitters:
   if found.kind == wire.SKETCH:
     raise wire.CorruptSummary('it is a Count-Min sketch alone')
   try:
@@ -482,130 +315,3 @@ def _from_columns(found: wire.Columns) -> HeavyHitters:
   state.sketch.table = found.table.reshape(found.depth, found.width)
   summary._spill_into(state)
   return summary
-
-
-def merge_encoded(parts: Iterable[bytes]) -> HeavyHitters:
-  """The merge of encoded summaries, at least one; what is exact is added up as columns."""
-  return functools.reduce(HeavyHitters.merge, map(_from_columns, _gather(parts)))
-
-
-def sum_encoded(parts: Iterable[bytes]) -> bytes:
-  """The merge of encoded summaries, at least one, encoded again: without an object per item
-  as long as all are exact."""
-  gathered = _gather(parts)
-  if len(gathered) == 1:
-    return wire.encode(gathered[0], compress=False)
-  return functools.reduce(HeavyHitters.merge, map(_from_columns, gathered)).to_bytes(False)
-
-
-def _gather(parts: Iterable[bytes]) -> list[wire.Columns]:
-  """Decodes summaries and adds the exact ones up to one."""
-  found = [wire.decode(part) for part in parts]
-  exact = [columns for columns in found if columns.kind == wire.EXACT]
-  if len(exact) < 2:
-    return found
-  return [*(columns for columns in found if columns.kind != wire.EXACT), _sum_exact(exact)]
-
-
-def _sum_exact(parts: list[wire.Columns]) -> wire.Columns:
-  first = parts[0]
-  sizes = {(part.candidates, part.depth, part.width, part.seed, part.batch) for part in parts}
-  if len(sizes) > 1:
-    raise ValueError(f'only summaries of equal parameters merge: {sizes}')
-  try:
-    Parameters(*sizes.pop())
-  except ValueError as error:
-    raise wire.CorruptSummary(f'the content is that of no summary: {error}') from None
-  total, events = sum(part.total for part in parts), sum(part.events for part in parts)
-  if max(total, events) > MAX_TOTAL:
-    raise OverflowError(f'the total weight {total} or the events {events} exceed {MAX_TOTAL}')
-  weights = np.concatenate([part.lowers for part in parts])
-  if sum_of(weights) != total:
-    raise wire.CorruptSummary('the weights do not add up to the total')
-  items = _array(np.concatenate([part.lengths for part in parts]),
-                 b''.join([part.text for part in parts])).dictionary_encode()
-  sums = np.zeros(len(items.dictionary), np.int64)
-  np.add.at(sums, items.indices.to_numpy(), weights)
-  lengths = pc.binary_length(items.dictionary).to_numpy()
-  text = items.dictionary.buffers()[2]   # None where all are empty
-  return _spill_if_many(dataclasses.replace(
-      first, total=total, events=events, lengths=lengths, lowers=sums,
-      spans=np.zeros(len(sums), np.int64),
-      text=text.to_pybytes()[:int(lengths.sum())] if text else b''))
-
-
-def _array(lengths: np.ndarray, text: bytes) -> pa.Array:
-  ends = np.concatenate(([0], np.cumsum(lengths)))
-  return pa.Array.from_buffers(pa.large_binary(), len(lengths),
-                               [None, pa.py_buffer(ends), pa.py_buffer(text)])
-
-
-def delta_bytes(parameters: Parameters, lengths: np.ndarray, weights: np.ndarray,
-                text: bytes, events: int) -> bytes:
-  """Encodes a block's distinct items straight from columns, without an object per item.
-
-  Args:
-    lengths: bytes of every item's UTF-8: int64[n].
-    weights: of every item, at least 1: int64[n].
-    text: the items' UTF-8, one after the other.
-    events: how many events these are.
-
-  Raises:
-    OverflowError: the sum of weights exceeds 63 bits.
-  """
-  total = sum_of(weights)
-  if total > MAX_TOTAL:
-    raise OverflowError(f'the total weight {total} exceeds {MAX_TOTAL}')
-  return wire.encode(_spill_if_many(wire.Columns(
-      wire.EXACT, parameters.depth, parameters.width, parameters.candidates, parameters.batch,
-      parameters.seed, total, events, 0, lengths, weights, np.zeros(len(lengths), np.int64), text,
-      np.zeros(0, np.int64))), compress=False)
-
-
-def _spill_if_many(found: wire.Columns) -> wire.Columns:
-  return _spill_at_once(found) if len(found.lengths) > 2 * found.candidates else found
-
-
-def _spill_at_once(found: wire.Columns) -> wire.Columns:
-  """The spilled summary of many distinct items, of which only the heaviest become text.
-
-  The brackets are those of one batch into an empty summary. Of the table, cells are as large
-  or larger: items so light that others of their weight would fill nearly every cell are not
-  hashed one by one; the cells start from their weight instead. A cell then exceeds an item's
-  weight by no more, on average, than N / width, as in any Count-Min table: by at most
-  floor + (sum of (w - floor) over the _FULL * width heaviest) / width, which is no more than
-  N / width - (_FULL - 1) * floor.
-  """
-  ends = np.cumsum(found.lengths)
-  starts = ends - found.lengths
-  weights = found.lowers
-
-  def texts(places: np.ndarray) -> list[bytes]:
-    return [found.text[start:end] for start, end in zip(
-        starts[places].tolist(), ends[places].tolist(), strict=True)]
-
-  most = found.candidates
-  edge = int(np.partition(weights, len(weights) - most)[len(weights) - most])
-  kept, tied = np.flatnonzero(weights > edge), np.flatnonzero(weights == edge)
-  if len(kept) + len(tied) > most:
-    # Ties at the edge go by item, so that the cut does not depend on the order of arrival.
-    first = pc.bottom_k_unstable(_array(found.lengths, found.text).take(tied), most - len(kept))
-    tied = tied[first.to_numpy()]
-  stay = np.concatenate((kept, tied))
-  gone = np.ones(len(weights), bool)
-  gone[stay] = False
-
-  sketch = CountMinSketch(found.depth, found.width, found.seed)
-  if found.depth:
-    full = _FULL * found.width
-    floor = int(np.partition(weights, len(weights) - full)[len(weights) - full]) \
-        if len(weights) > full else 0
-    sketch.table += floor
-    heavy = np.flatnonzero(weights > floor)
-    places = columns_of_bytes(texts(heavy), found.depth, found.width, found.seed)
-    for row, place in zip(sketch.table, places, strict=True):
-      np.maximum.at(row, place, weights[heavy])
-  return dataclasses.replace(
-      found, kind=wire.SPILLED, tau=int(weights[gone].max()), lengths=found.lengths[stay],
-      lowers=weights[stay], spans=np.zeros(len(stay), np.int64), text=b''.join(texts(stay)),
-      table=sketch.table.ravel())

@@ -9,7 +9,8 @@ import collections
 from collections.abc import Iterable
 
 from leaderboard.transforms import certify
-from leaderboard.transforms.heavyhitters import HeavyHitters, Parameters, RankedRow
+from leaderboard.transforms.heavyhitters import HeavyHitters, RankedRow
+from leaderboard.transforms.parameters import Parameters
 
 
 def _merged(parts: Iterable[HeavyHitters], parameters: Parameters) -> HeavyHitters:

@@ -15,7 +15,7 @@ from apache_beam.utils.timestamp import Duration
 from leaderboard.transforms.boards import WindowSize
 from leaderboard.transforms.combine import SummaryFn
 from leaderboard.transforms.countevents import BoardCell
-from leaderboard.transforms.heavyhitters import Parameters
+from leaderboard.transforms.parameters import Parameters
 
 # Lateness is judged once, at counting. Beam's own limit is wider, so that it drops nothing.
 LATENESS_MARGIN_SECS = 3600
