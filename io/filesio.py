@@ -124,15 +124,15 @@ def _open(path: str) -> BinaryIO:
   return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
-def _block(path: str, start: int, data: bytes | memoryview, end: int | None = None) -> EventBlock:
-  end = start + len(data) if end is None else end
+def _block(path: str, start: int, data: bytes | memoryview) -> EventBlock:
+  end = start + len(data)
   if bytes(data[:3]) == BOM and start == 0:
     start, data = 3, data[3:]
   return EventBlock(OriginRange(path, 0, start, end), data)
 
 
 def _plain_block(part: FileRange) -> Iterator[EventBlock]:
-  """The lines that start in [start, end): the block's name is the range, whatever it owns."""
+  """One block of the lines that start in [start, end), or none."""
   start, data = (_fetched_lines if '://' in part.path else _mapped_lines)(part)
   if len(data):
     yield _block(part.path, start, data)

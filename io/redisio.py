@@ -89,7 +89,7 @@ class RedisBoards:
     self._client.close()
 
   def apply(self, records: Iterable[BoardRecord]) -> list[str]:
-    """Applies records in one round trip; says of each `applied`, `done`, `older` or `empty`.
+    """Applies records in one pipeline; says of each `applied`, `done`, `older` or `empty`.
 
     May be repeated at will: a revision that is there already changes nothing. A lost
     connection is tried again for some seconds.

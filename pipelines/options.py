@@ -151,7 +151,6 @@ class TopKJob:
     ledger: folder of rejects/, too_late/ and accounts/.
   """
   input: str
-  files: list[filesio.InputFile]
   rules: CountingRules
   windows: list[WindowSize]
   ks: list[int]
@@ -223,7 +222,7 @@ class _Problems:
 def _resolve(beam: PipelineOptions) -> TopKJob:
   inputs, boards, stores, running = (beam.view_as(options) for options in OWN_OPTIONS)
   problems = _Problems()
-  files = problems.check('--input', _files, inputs.input)
+  problems.check('--input', _check_input, inputs.input)
   windows = problems.check('--windows', parse_window_sizes, boards.windows)
   ks = problems.check('--k', _ks, boards.k)
   parameters = _parameters(problems, boards) or Parameters()
@@ -253,17 +252,17 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
       max_event_bytes=max_bytes, item_paths=paths, parameters=parameters,
       keep_events=bool(stores.parquet))
   return TopKJob(
-      input=inputs.input, files=files, rules=rules, windows=windows, ks=ks, keep=keep,
+      input=inputs.input, rules=rules, windows=windows, ks=ks, keep=keep,
       generation=generation, redis=stores.redis, postgres=stores.postgres,
       parquet=stores.parquet and filesio.local_path(stores.parquet),
       ledger=filesio.local_path(ledger), data_dir=data_dir, report=running.report,
       log_level=running.log_level, beam=beam)
 
 
-def _files(patterns: str | None) -> list[filesio.InputFile]:
+def _check_input(patterns: str | None) -> None:
   if not patterns:
     raise ValueError('is required: the path or glob of the events to count')
-  return filesio.match_files(patterns)
+  filesio.match_files(patterns)
 
 
 def _whole(text: str, least: int, most: int) -> int:

@@ -80,27 +80,36 @@ def run(argv: Sequence[str] | None = None) -> Report:
     build(pipeline, job, name, redis, postgres)
     with Progress(name, ledger):
       pipeline.run().wait_until_finish()
-    stores: dict[str, Any] = {}
-    if redis:
-      stores['redis'] = redisio.RedisBoards(redis)
-    if postgres:
-      stores['postgres'] = postgresio.PostgresBoards(postgres)
-    if job.parquet:
-      stores['parquet'] = ParquetBoards(job.parquet)
-    report = close_account(name, ledger, stores, job.windows, job.generation, job.parquet,
-                           time.monotonic() - started)
-    print(report.as_text())
-    if report.largest and stores:
-      tenant_id, event_type, start = report.largest
-      board = next(iter(stores.values())).read_board(
-          tenant_id, event_type, job.windows[-1].label, start)
-      print('\n' + show.as_table(board, job.ks[0]) + '\n')
+    with _readers(job, redis, postgres) as stores:
+      report = close_account(name, ledger, stores, job.windows, job.generation, job.parquet,
+                             time.monotonic() - started)
+      print(report.as_text())
+      if report.largest and stores:
+        tenant_id, event_type, start = report.largest
+        board = next(iter(stores.values())).read_board(
+            tenant_id, event_type, job.windows[-1].label, start)
+        print('\n' + show.as_table(board, job.ks[0]) + '\n')
   for line in _whereabouts(job, redis, postgres):
     print(line)
   if job.report:
     with open(job.report, 'w', encoding='utf-8') as file:
       json.dump(report.as_json(), file, indent=2)
   return report
+
+
+@contextlib.contextmanager
+def _readers(job: TopKJob, redis: str | None, postgres: str | None) -> Iterator[dict[str, Any]]:
+  """The stores that the job wrote to, by name, to be read."""
+  with contextlib.ExitStack() as stack:
+    stores: dict[str, Any] = {}
+    if redis:
+      stores['redis'] = stack.enter_context(contextlib.closing(redisio.RedisBoards(redis)))
+    if postgres:
+      stores['postgres'] = stack.enter_context(
+          contextlib.closing(postgresio.PostgresBoards(postgres)))
+    if job.parquet:
+      stores['parquet'] = ParquetBoards(job.parquet)
+    yield stores
 
 
 def _whereabouts(job: TopKJob, redis: str | None, postgres: str | None) -> Iterator[str]:

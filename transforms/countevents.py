@@ -47,7 +47,7 @@ class CountEvents(beam.PTransform):
   Args:
     rules: what counts.
   Input: EventBlock.
-  Output: a dict of PCollections: `deltas` (BoardCell, encoded summary) in the global window
+  Output: PCollections by tag: `deltas` (BoardCell, encoded summary) in the global window
     with the timestamp of the window's start; `accounts` Account; `rejects` and `too_late`
     RefusedBlock; `kept` KeptBlock (only with rules.keep_events).
   """

@@ -287,6 +287,11 @@ class HeavyHitters:
 
 
 def from_columns(found: wire.Columns) -> HeavyHitters:
+  """The summary that these columns hold.
+
+  Raises:
+    wire.CorruptSummary: no summary has such content.
+  """
   if found.kind == wire.SKETCH:
     raise wire.CorruptSummary('it is a Count-Min sketch alone')
   try:
