@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import os
 import pathlib
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -329,11 +330,11 @@ def _writable(path: str) -> None:
   """Makes a local folder and tries it; a remote one shows itself when it is first written."""
   if '://' in path:
     return
-  probe = pathlib.Path(path) / '.write-probe'
   try:
-    probe.parent.mkdir(parents=True, exist_ok=True)
-    probe.touch()
-    probe.unlink()
+    os.makedirs(path, exist_ok=True)
+    # A name of its own: another job may be trying the same folder.
+    with tempfile.NamedTemporaryFile(dir=path, prefix='.write-probe-'):
+      pass
   except OSError as error:
     raise ValueError(f'cannot write to {path!r}: {error.strerror}; name a folder that this user '
                      f'may write to') from None
