@@ -1,11 +1,19 @@
-"""Gathering board records inside a bundle, for every store alike."""
+"""Gathering what is written inside a bundle, for every store alike."""
+from collections.abc import Iterable
+from typing import Any
+
 import apache_beam as beam
+from apache_beam.transforms import window
+from apache_beam.utils.windowed_value import WindowedValue
 
 from leaderboard.transforms.boards import BoardRecord
 
 
 class BoardBatchFn(beam.DoFn):
   """Hands boards to `write` in batches: at a limit, and what is left when the bundle ends.
+
+  Yields the window ends (int, epoch seconds) of the records of a batch, each once, when it is
+  written: what follows them is behind the write. Input must be in the global window.
 
   Args:
     max_boards, max_rows: a batch is written as soon as it has so many.
@@ -23,14 +31,51 @@ class BoardBatchFn(beam.DoFn):
     # What a failed bundle left behind will come again.
     self._records: list[BoardRecord] = []
     self._rows = 0
+    self._ends: dict[int, Any] = {}
 
-  def process(self, record: BoardRecord) -> None:
+  def process(self, record: BoardRecord,
+              timestamp: Any = beam.DoFn.TimestampParam) -> Iterable[Any]:
     self._records.append(record)
     self._rows += len(record.rows)
+    # The timestamp of an element of this bundle: no runner lets the watermark pass it before
+    # the bundle is done.
+    self._ends.setdefault(record.window_end, timestamp)
     if len(self._records) >= self._max_boards or self._rows >= self._max_rows:
-      self.finish_bundle()
+      return (window.TimestampedValue(end, stamp) for end, stamp in self._flush())
+    return ()
 
-  def finish_bundle(self) -> None:
+  def finish_bundle(self) -> Iterable[WindowedValue]:
+    return (WindowedValue(end, stamp, (window.GlobalWindow(),)) for end, stamp in self._flush())
+
+  def _flush(self) -> Iterable[tuple[int, Any]]:
+    """Writes what was gathered; returns the window ends with a timestamp each."""
     if self._records:
       self.write(self._records)
+    written = self._ends.items()
     self.start_bundle()
+    return written
+
+
+def write_batches(records: beam.PCollection, write_fn: BoardBatchFn) -> beam.PCollection:
+  """Writes records with a BoardBatchFn; the answer holds the window ends that were written."""
+  return (records
+          | 'Unwindow' >> beam.WindowInto(window.GlobalWindows())
+          | 'Write' >> beam.ParDo(write_fn).with_output_types(int))
+
+
+class LatestFn(beam.DoFn):
+  """Hands the latest watermark (int, epoch seconds) of a bundle to `publish`, when it ends."""
+
+  def publish(self, watermark_secs: int) -> None:
+    """Publishes a watermark."""
+    raise NotImplementedError
+
+  def start_bundle(self) -> None:
+    self._latest: int | None = None
+
+  def process(self, watermark_secs: int) -> None:
+    self._latest = max(watermark_secs, self._latest or watermark_secs)
+
+  def finish_bundle(self) -> None:
+    if self._latest is not None:
+      self.publish(self._latest)

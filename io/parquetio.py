@@ -21,7 +21,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 
-from leaderboard.io.batching import BoardBatchFn
+from leaderboard.io.batching import BoardBatchFn, write_batches
 from leaderboard.transforms.blocks import OriginRange
 from leaderboard.transforms.boards import BoardRecord, Row
 from leaderboard.transforms.countevents import BoardCell, KeptBlock
@@ -170,11 +170,12 @@ class WriteToParquet(beam.PTransform):
   Args:
     root: folder on any Beam file system.
   Input: BoardRecord.
+  Output: int, the window ends (epoch seconds) of the records, once they are in a file.
   """
   root: str
 
   def expand(self, records: beam.PCollection) -> beam.PCollection:
-    return records | 'Write' >> beam.ParDo(_BoardsFn(self.root))
+    return write_batches(records, _BoardsFn(self.root))
 
 
 class _BoardsFn(BoardBatchFn):

@@ -14,9 +14,10 @@ import psycopg
 from apache_beam.metrics import Metrics
 from psycopg import sql
 
-from leaderboard.io.batching import BoardBatchFn
+from leaderboard.io.batching import BoardBatchFn, LatestFn, write_batches
 from leaderboard.transforms.boards import BoardRecord, Row
 from leaderboard.transforms.countevents import BoardCell
+from leaderboard.transforms.revisions import Change
 
 _FLUSH_BOARDS = 2_000
 _FLUSH_ROWS = 50_000
@@ -28,23 +29,43 @@ _UTC = datetime.timezone.utc
 _COLUMNS = ('tenant_id', 'event_type', 'window_size', 'window_start', 'window_end', 'generation',
             'events', 'total', 'tau', 'rest_upper', 'epsilon', 'delta', 'resolution', 'rows',
             'summary')
+# Of a new board; for a board that is there already the statement finds both itself.
+_SENT = (*_COLUMNS, 'events_added', 'ranks_moved')
 _TYPES = ('text', 'text', 'text', 'timestamptz', 'timestamptz', 'int', 'bigint', 'numeric',
-          'numeric', 'numeric', 'float8', 'float8', 'text', 'jsonb', 'bytea')
+          'numeric', 'numeric', 'float8', 'float8', 'text', 'jsonb', 'bytea', 'bigint', 'int')
 
 # Sent in binary: as text, every quote of the JSON and every byte of a summary is escaped (half the
 # time of a write, measured).
 _BINARY = {'rows': 'text', 'summary': 'bytea'}
 
-# One statement and one round trip for a whole batch: arrays in, columns out of unnest.
+# One statement and one round trip for a whole batch: arrays in, columns out of unnest. An item has
+# one rank, so the ranks that moved are the places that another item held before.
 _UPSERT = f"""
-insert into board_windows as stored ({', '.join(_COLUMNS)})
-select {', '.join(f'{name}::{kind}' for name, kind in zip(_COLUMNS, _TYPES, strict=True))}
+insert into board_windows as stored ({', '.join(_SENT)})
+select {', '.join(f'{name}::{kind}' for name, kind in zip(_SENT, _TYPES, strict=True))}
 from unnest({', '.join(
     f'%b::{_BINARY[name]}[]' if name in _BINARY else f'%s::{kind}[]'
-    for name, kind in zip(_COLUMNS, _TYPES, strict=True))}) as sent ({', '.join(_COLUMNS)})
+    for name, kind in zip(_SENT, _TYPES, strict=True))}) as sent ({', '.join(_SENT)})
 on conflict (tenant_id, event_type, window_size, window_start) do update
-set {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS[4:])}, updated_at = now()
+set {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS[4:])}, updated_at = now(),
+  revisions = stored.revisions + 1,
+  events_added = excluded.events
+    - case when stored.generation = excluded.generation then stored.events else 0 end,
+  ranks_moved = (
+    select count(*) from rows from (
+      jsonb_array_elements(excluded.rows), jsonb_array_elements(stored.rows)) as pair (new, old)
+    where new is not null and new -> 0 is distinct from old -> 0)
 where (stored.generation, stored.events) < (excluded.generation, excluded.events)"""
+
+# The greater pair (watermark, lateness) stays, in whatever order they come.
+_PUBLISH = """
+insert into job_state as stored (job, watermark, allowed_lateness_secs)
+values (%s, to_timestamp(%s), %s)
+on conflict (job) do update
+set watermark = excluded.watermark, allowed_lateness_secs = excluded.allowed_lateness_secs,
+  updated_at = now()
+where stored.watermark is null or (stored.watermark, stored.allowed_lateness_secs)
+  < (excluded.watermark, excluded.allowed_lateness_secs)"""
 
 _T = TypeVar('_T')
 
@@ -144,6 +165,40 @@ class PostgresBoards:
     fields['rows'] = tuple(Row(*entry) for entry in fields['rows'])
     return BoardRecord(**fields, summary=b'')
 
+  def read_change(self, tenant_id: str, event_type: str, window_size: str,
+                  window_start: int) -> Change | None:
+    """What a board's newest revision changed; None where there is no board, or an older release
+    wrote it."""
+    row = self._with_retry(lambda connection: connection.execute(
+        'select revisions, events_added, ranks_moved from board_windows where tenant_id = %s '
+        'and event_type = %s and window_size = %s and window_start = %s '
+        'and events_added is not null',
+        [tenant_id, event_type, window_size, _moment(window_start)]).fetchone())
+    return None if row is None else Change(*row)
+
+  def publish_watermark(self, job: str, watermark_secs: int, allowed_lateness_secs: int) -> None:
+    """Tells how far a job has come; an older watermark never takes the place of a later one.
+
+    Args:
+      job: name of the job, the same in each of its runs.
+      watermark_secs: no board whose window ended `allowed_lateness_secs` before this moment
+        (epoch seconds) changes any more.
+
+    Raises:
+      PostgresUnavailable: the server stays away.
+      psycopg.Error: it refuses.
+    """
+    self._with_retry(lambda connection: connection.execute(
+        _PUBLISH, [job, watermark_secs, allowed_lateness_secs]))
+
+  def final_until(self) -> int | None:
+    """Boards whose window ended until then (epoch seconds) are final: of all jobs that told a
+    watermark the least watermark - allowed lateness. None when none did."""
+    (until,) = self._with_retry(lambda connection: connection.execute(
+        'select min(extract(epoch from watermark)::bigint - allowed_lateness_secs) '
+        'from job_state').fetchone()) or (None,)
+    return until
+
   def revisions(self, window_size: str,
                 boards: list[BoardCell]) -> dict[BoardCell, tuple[int, int]]:
     """The revision of those of the boards that are stored."""
@@ -183,6 +238,10 @@ class PostgresBoards:
           self._connection = psycopg.connect(self._dsn, autocommit=True,
                                              connect_timeout=_CONNECT_SECS)
         return call(self._connection)
+      except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+        raise PostgresUnavailable(
+            f'PostgreSQL at {shown(self._dsn)} lacks the current schema, which a run of the job '
+            f'brings: {_reason(self._dsn, error)}') from None
       except psycopg.OperationalError as error:
         # Gone, restarting, or a deadlock: what was begun is rolled back and begun anew.
         self.close()
@@ -198,7 +257,8 @@ def _values(record: BoardRecord) -> tuple[Any, ...]:
   return (record.tenant_id, record.event_type, record.window_size, _moment(record.window_start),
           _moment(record.window_end), record.generation, record.events, record.total, record.tau,
           record.rest_upper, record.epsilon, record.delta, record.resolution,
-          json.dumps(record.rows, ensure_ascii=False, separators=(',', ':')), record.summary)
+          json.dumps(record.rows, ensure_ascii=False, separators=(',', ':')), record.summary,
+          record.events, len(record.rows))
 
 
 def _moment(epoch_secs: int) -> datetime.datetime:
@@ -246,11 +306,12 @@ class WriteToPostgres(beam.PTransform):
   Args:
     dsn: where PostgreSQL is; its schema is up to date (`migrate`).
   Input: BoardRecord.
+  Output: int, the window ends (epoch seconds) of the records, once they are in PostgreSQL.
   """
   dsn: str
 
   def expand(self, records: beam.PCollection) -> beam.PCollection:
-    return records | 'Write' >> beam.ParDo(_WriteFn(self.dsn))
+    return write_batches(records, _WriteFn(self.dsn))
 
 
 class _WriteFn(BoardBatchFn):
@@ -265,6 +326,42 @@ class _WriteFn(BoardBatchFn):
 
   def write(self, records: list[BoardRecord]) -> None:
     self._written.inc(self._boards.apply(records))
+
+  def teardown(self) -> None:
+    self._boards.close()
+
+
+@dataclasses.dataclass
+class PublishWatermarkToPostgres(beam.PTransform):
+  """Tells readers of PostgreSQL how far a job has come (`PostgresBoards.publish_watermark`).
+
+  Args:
+    dsn: where PostgreSQL is; its schema is up to date (`migrate`).
+    job: name of the job, the same in each of its runs.
+    allowed_lateness_secs: how late an event may be and still refine its boards.
+  Input: int, watermarks (epoch seconds), as `Finality` makes them of what WriteToPostgres wrote.
+  """
+  dsn: str
+  job: str
+  allowed_lateness_secs: int = 0
+
+  def expand(self, watermarks: beam.PCollection) -> beam.PCollection:
+    return watermarks | 'Publish' >> beam.ParDo(
+        _PublishFn(self.dsn, self.job, self.allowed_lateness_secs))
+
+
+class _PublishFn(LatestFn):
+
+  def __init__(self, dsn: str, job: str, allowed_lateness_secs: int) -> None:
+    self._dsn = dsn
+    self._job = job
+    self._allowed_lateness_secs = allowed_lateness_secs
+
+  def setup(self) -> None:
+    self._boards = PostgresBoards(self._dsn)
+
+  def publish(self, watermark_secs: int) -> None:
+    self._boards.publish_watermark(self._job, watermark_secs, self._allowed_lateness_secs)
 
   def teardown(self) -> None:
     self._boards.close()

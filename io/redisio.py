@@ -2,8 +2,10 @@
 
 Keys of a board, all in one slot of a cluster (tenant and type percent-encoded):
 `topk:{tenant:type}:size:start:ranks`, a sorted set with score = -count; `...:rows`, a hash
-of item -> "count upper" as exact integers; `...:board`, the record. Per tenant, type and size:
-`...:latest`, the start of the newest window, and `...:changes`, a capped stream and channel.
+of item -> "count upper" as exact integers; `...:board`, the record and what its last revision
+changed. Per tenant, type and size: `...:latest`, the start of the newest window, and
+`...:changes`, a capped stream and channel. `topk:jobs` is the set of the jobs that told a
+watermark, `topk:jobs:name` the hash of one.
 """
 import dataclasses
 import importlib.resources
@@ -12,16 +14,17 @@ import random
 import re
 import time
 import urllib.parse
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import apache_beam as beam
 import redis
 from apache_beam.metrics import Metrics
 
-from leaderboard.io.batching import BoardBatchFn
+from leaderboard.io.batching import BoardBatchFn, LatestFn, write_batches
 from leaderboard.transforms.boards import BoardRecord, Row
 from leaderboard.transforms.countevents import BoardCell
+from leaderboard.transforms.revisions import Change
 
 _FLUSH_BOARDS = 500
 _FLUSH_ROWS = 50_000
@@ -29,6 +32,9 @@ _TRIES = 6
 _TIMEOUT_SECS = 30
 _TRANSIENT = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError)
 _FIELDS = ('window_end', 'total', 'tau', 'rest_upper', 'epsilon', 'delta', 'resolution')
+_JOBS = 'topk:jobs'
+
+_T = TypeVar('_T')
 
 
 class RedisUnavailable(Exception):
@@ -67,6 +73,15 @@ def family(tenant_id: str, event_type: str, window_size: str) -> str:
   return f'topk:{{{tag}}}:{window_size}'
 
 
+def job_key(job: str) -> str:
+  """The key of a job's watermark.
+
+  >>> job_key('live:eu')
+  'topk:jobs:live%3Aeu'
+  """
+  return f'{_JOBS}:{urllib.parse.quote(job, safe="")}'
+
+
 class RedisBoards:
   """Reads and writes boards.
 
@@ -82,8 +97,10 @@ class RedisBoards:
         url, decode_responses=True, socket_timeout=_TIMEOUT_SECS,
         socket_connect_timeout=_TIMEOUT_SECS)
     self._ttl_secs = ttl_secs or {}
-    script = importlib.resources.files('leaderboard.io').joinpath('lua/apply_board.lua')
-    self._apply = self._client.register_script(script.read_text('utf-8'))
+    scripts = importlib.resources.files('leaderboard.io').joinpath('lua')
+    self._apply, self._publish = (
+        self._client.register_script(scripts.joinpath(name).read_text('utf-8'))
+        for name in ('apply_board.lua', 'publish_watermark.lua'))
 
   def close(self) -> None:
     self._client.close()
@@ -99,17 +116,14 @@ class RedisBoards:
       redis.RedisError: it refuses.
     """
     commands = [self._command(record) for record in records]
-    for attempt in range(_TRIES):
-      try:
-        pipeline = self._client.pipeline(transaction=False)
-        for keys, args in commands:
-          self._apply(keys, args, client=pipeline)
-        return pipeline.execute()
-      except _TRANSIENT as error:
-        if attempt == _TRIES - 1:
-          raise RedisUnavailable(f'Redis at {shown(self._url)} stays away: {error}') from None
-        time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)
-    raise AssertionError('unreachable')
+
+    def write() -> list[str]:
+      pipeline = self._client.pipeline(transaction=False)
+      for keys, args in commands:
+        self._apply(keys, args, client=pipeline)
+      return pipeline.execute()
+
+    return self._with_retry(write)
 
   def read_board(self, tenant_id: str, event_type: str, window_size: str,
                  window_start: int) -> BoardRecord | None:
@@ -132,6 +146,44 @@ class RedisBoards:
         **{name: int(record[name]) for name in (
             'window_end', 'generation', 'events', 'total', 'tau', 'rest_upper')})
 
+  def read_change(self, tenant_id: str, event_type: str, window_size: str,
+                  window_start: int) -> Change | None:
+    """What a board's newest revision changed; None where there is no board, or an older release
+    wrote it."""
+    key = f'{family(tenant_id, event_type, window_size)}:{window_start}:board'
+    values = self._client.hmget(key, [field.name for field in dataclasses.fields(Change)])
+    numbers = [int(value) for value in values if value is not None]
+    return Change(*numbers) if numbers else None
+
+  def publish_watermark(self, job: str, watermark_secs: int, allowed_lateness_secs: int) -> None:
+    """Tells how far a job has come; an older watermark never takes the place of a later one.
+
+    Args:
+      job: name of the job, the same in each of its runs.
+      watermark_secs: no board whose window ended `allowed_lateness_secs` before this moment
+        (epoch seconds) changes any more.
+
+    Raises:
+      RedisUnavailable: the server stays away.
+      redis.RedisError: it refuses.
+    """
+    def write() -> None:
+      pipeline = self._client.pipeline(transaction=False)
+      self._publish([job_key(job)], [watermark_secs, allowed_lateness_secs], client=pipeline)
+      pipeline.sadd(_JOBS, job)
+      pipeline.execute()
+
+    self._with_retry(write)
+
+  def final_until(self) -> int | None:
+    """Boards whose window ended until then (epoch seconds) are final: of all jobs that told a
+    watermark the least watermark - allowed lateness. None when none did."""
+    pipeline = self._client.pipeline(transaction=False)
+    for job in map(str, self._client.smembers(_JOBS)):
+      pipeline.hmget(job_key(job), 'watermark_secs', 'allowed_lateness_secs')
+    return min((int(watermark) - int(lateness) for watermark, lateness in pipeline.execute()
+                if watermark is not None), default=None)
+
   def revisions(self, window_size: str,
                 boards: list[BoardCell]) -> dict[BoardCell, tuple[int, int]]:
     """The revision of those of the boards that are stored."""
@@ -146,6 +198,16 @@ class RedisBoards:
         if generation is not None:
           found[board] = (int(generation), int(events))
     return found
+
+  def _with_retry(self, call: Callable[[], _T]) -> _T:
+    for attempt in range(_TRIES):
+      try:
+        return call()
+      except _TRANSIENT as error:
+        if attempt == _TRIES - 1:
+          raise RedisUnavailable(f'Redis at {shown(self._url)} stays away: {error}') from None
+        time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)
+    raise AssertionError('unreachable')
 
   def _command(self, record: BoardRecord) -> tuple[list[str], list[Any]]:
     prefix = family(record.tenant_id, record.event_type, record.window_size)
@@ -188,12 +250,13 @@ class WriteToRedis(beam.PTransform):
     url: where Redis is.
     ttl_secs: see RedisBoards.
   Input: BoardRecord.
+  Output: int, the window ends (epoch seconds) of the records, once they are in Redis.
   """
   url: str
   ttl_secs: Mapping[str, int] | None = None
 
   def expand(self, records: beam.PCollection) -> beam.PCollection:
-    return records | 'Write' >> beam.ParDo(_WriteFn(self.url, self.ttl_secs))
+    return write_batches(records, _WriteFn(self.url, self.ttl_secs))
 
 
 class _WriteFn(BoardBatchFn):
@@ -209,6 +272,42 @@ class _WriteFn(BoardBatchFn):
   def write(self, records: list[BoardRecord]) -> None:
     for outcome in self._boards.apply(records):
       Metrics.counter('WriteToRedis', f'boards_{outcome}').inc()
+
+  def teardown(self) -> None:
+    self._boards.close()
+
+
+@dataclasses.dataclass
+class PublishWatermarkToRedis(beam.PTransform):
+  """Tells readers of Redis how far a job has come (`RedisBoards.publish_watermark`).
+
+  Args:
+    url: where Redis is.
+    job: name of the job, the same in each of its runs.
+    allowed_lateness_secs: how late an event may be and still refine its boards.
+  Input: int, watermarks (epoch seconds), as `Finality` makes them of what WriteToRedis wrote.
+  """
+  url: str
+  job: str
+  allowed_lateness_secs: int = 0
+
+  def expand(self, watermarks: beam.PCollection) -> beam.PCollection:
+    return watermarks | 'Publish' >> beam.ParDo(
+        _PublishFn(self.url, self.job, self.allowed_lateness_secs))
+
+
+class _PublishFn(LatestFn):
+
+  def __init__(self, url: str, job: str, allowed_lateness_secs: int) -> None:
+    self._url = url
+    self._job = job
+    self._allowed_lateness_secs = allowed_lateness_secs
+
+  def setup(self) -> None:
+    self._boards = RedisBoards(self._url)
+
+  def publish(self, watermark_secs: int) -> None:
+    self._boards.publish_watermark(self._job, watermark_secs, self._allowed_lateness_secs)
 
   def teardown(self) -> None:
     self._boards.close()

@@ -6,6 +6,7 @@
 import argparse
 import contextlib
 import csv
+import dataclasses
 import datetime
 import io
 import json
@@ -19,6 +20,7 @@ from leaderboard.io.parquetio import ParquetBoards
 from leaderboard.pipelines.options import EMBEDDED
 from leaderboard.transforms.boards import BoardRecord, parse_window_size
 from leaderboard.transforms.certify import certified, resolution
+from leaderboard.transforms.revisions import Change
 
 PROG = 'python -m leaderboard.pipelines.show'
 EPILOG = """\
@@ -29,8 +31,15 @@ examples:
 """
 
 
-def as_json(board: BoardRecord, k: int) -> dict[str, Any]:
-  """The top k of a board as plain data; bounds and certificates are those of this k."""
+def as_json(board: BoardRecord, k: int, change: Change | None = None,
+            final: bool | None = None) -> dict[str, Any]:
+  """The top k of a board as plain data; bounds and certificates are those of this k.
+
+  Args:
+    change: what the board's newest revision changed; of a first record, which corrected nothing,
+      null is told.
+    final: whether no event can change the board any more; None where no one knows.
+  """
   rows = board.rows[:k]
   flags = _certified(board, k)
   return {
@@ -40,18 +49,29 @@ def as_json(board: BoardRecord, k: int) -> dict[str, Any]:
       'tau': board.tau, 'rest_upper': board.rest_upper, 'epsilon': board.epsilon,
       'delta': board.delta, 'resolution': _resolution(board, k),
       'revision': {'generation': board.generation, 'events': board.events},
+      'change': dataclasses.asdict(change) if change and change.revisions > 1 else None,
+      'final': final,
       'rows': [{'rank': rank, 'item': row.item, 'count': row.count, 'lower': row.count,
                 'upper': row.upper, 'certified': flag}
                for rank, (row, flag) in enumerate(zip(rows, flags, strict=True), 1)]}
 
 
-def as_table(board: BoardRecord, k: int) -> str:
+def as_table(board: BoardRecord, k: int, change: Change | None = None,
+             final: bool | None = None) -> str:
   """The top k of a board for people."""
   answer = as_json(board, k)
   lines = [f'{board.tenant_id} / {board.event_type} / {board.window_size} from '
            f'{answer["window_start"]} to {answer["window_end"]}',
            f'{board.events:,} events, total {board.total:,}, {answer["resolution"]}, every item '
            f'outside the kept {len(board.rows):,} rows at most {board.rest_upper:,}']
+  standing = []
+  if change and change.revisions > 1:
+    standing.append(f'revision {change.revisions:,}: {_counted(change.events_added, "event")} '
+                    f'added, {_counted(change.ranks_moved, "rank")} moved')
+  if final is not None:
+    standing.append('final' if final else 'not final yet')
+  if standing:
+    lines.append('; '.join(standing))
   width = max([len(row['item']) for row in answer['rows']] + [4])
   lines.append(f'{"rank":>4}  {"item":<{width}}  {"count":>12}  {"lower":>12}  {"upper":>12}  '
                f'certified')
@@ -69,6 +89,10 @@ def as_csv(board: BoardRecord, k: int) -> str:
   writer.writeheader()
   writer.writerows(as_json(board, k)['rows'])
   return out.getvalue().rstrip('\n')
+
+
+def _counted(number: int, noun: str) -> str:
+  return f'{number:,} {noun}' if number == 1 else f'{number:,} {noun}s'
 
 
 def _columns(board: BoardRecord) -> tuple[list[int], list[int]]:
@@ -136,7 +160,8 @@ def _parser() -> argparse.ArgumentParser:
   return parser
 
 
-def _read(args: argparse.Namespace, stack: contextlib.ExitStack) -> BoardRecord | None:
+def _read(args: argparse.Namespace, stack: contextlib.ExitStack
+          ) -> tuple[BoardRecord | None, Change | None, bool | None]:
   data_dir = pathlib.Path(args.data_dir).absolute()
   store: Any
   if args.store == 'parquet':
@@ -153,8 +178,14 @@ def _read(args: argparse.Namespace, stack: contextlib.ExitStack) -> BoardRecord 
       dsn = stack.enter_context(embedded.start_postgres(data_dir)).url
     postgresio.check(dsn)
     store = postgresio.PostgresBoards(dsn)
-  return store.read_board(args.tenant, args.event_type, args.window.label,
-                          args.window.start(args.at))
+  board = args.tenant, args.event_type, args.window.label, args.window.start(args.at)
+  if args.store == 'parquet':
+    return store.read_board(*board), None, None
+  # In this order: a board that is read after it became final has all its events.
+  until = store.final_until()
+  record = store.read_board(*board)
+  final = None if record is None or until is None else record.window_end <= until
+  return record, store.read_change(*board), final
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -162,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   args = _parser().parse_args(argv)
   try:
     with contextlib.ExitStack() as stack:
-      board = _read(args, stack)
+      board, change, final = _read(args, stack)
   except (embedded.EmbeddedServerError, redisio.RedisUnavailable,
           postgresio.PostgresUnavailable) as error:
     print(f'show: --{args.store}: {error}', file=sys.stderr)
@@ -176,9 +207,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f'show: --k: the store keeps {len(board.rows)} rows of this board; the rest is not '
           f'ranked', file=sys.stderr)
   if args.format == 'json':
-    print(json.dumps(as_json(board, args.k), indent=2, ensure_ascii=False))
+    print(json.dumps(as_json(board, args.k, change, final), indent=2, ensure_ascii=False))
+  elif args.format == 'csv':
+    print(as_csv(board, args.k))
   else:
-    print({'table': as_table, 'csv': as_csv}[args.format](board, args.k))
+    print(as_table(board, args.k, change, final))
   return 0
 
 

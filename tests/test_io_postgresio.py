@@ -1,6 +1,7 @@
 """PostgreSQL boards: newest only, the same whatever is repeated or re-ordered."""
 import contextlib
 import dataclasses
+import importlib.resources
 import itertools
 import pickle
 import re
@@ -13,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from leaderboard.io import postgresio
+from leaderboard.io import postgresio, redisio
+from leaderboard.transforms.revisions import Change
 
 
 @pytest.fixture
@@ -67,6 +69,121 @@ def test_any_stream_of_revisions_leaves_the_newest_of_each_board(boards, make_re
     mine = [record for record in records if record.tenant_id == f'{tenant}{run}' and record.events]
     found = boards.read_board(f'{tenant}{run}', 'play', '1h', 1_356_998_400)
     assert (found and found.revision) == max((record.revision for record in mine), default=None)
+
+
+def change(boards, record):
+  return boards.read_change(record.tenant_id, record.event_type, record.window_size,
+                            record.window_start)
+
+
+def test_board_tells_what_its_newest_revision_changed(boards, make_record):
+  history = [make_record({'a': 5, 'b': 4, 'gone': 1}), make_record({'a': 5, 'b': 6, 'new': 2}),
+             make_record({'a': 5, 'b': 6, 'new': 9})]
+  assert change(boards, history[0]) is None
+  boards.apply(history[:1])
+  assert change(boards, history[0]) == Change(1, 10, 3)
+  boards.apply(history[1:2])
+  assert change(boards, history[0]) == Change(2, 3, 3)
+  assert [boards.apply([record]) for record in (history[1], history[0], make_record({}))] == [
+      0, 0, 0]
+  assert change(boards, history[0]) == Change(2, 3, 3)
+  boards.apply(history)   # of a batch the newest record is the next revision
+  assert change(boards, history[0]) == Change(3, 7, 3)
+
+
+def test_board_of_an_older_release_tells_no_change_until_it_is_revised(
+    boards, postgres_dsn, make_record):
+  boards.apply([make_record({'a': 5})])
+  with psycopg.connect(postgres_dsn) as connection:
+    # As 002_revisions.sql leaves the boards that are there already.
+    connection.execute('update board_windows set events_added = null, ranks_moved = null')
+  assert change(boards, make_record({})) is None
+  boards.apply([make_record({'a': 6})])
+  assert change(boards, make_record({})) == Change(2, 1, 0)
+
+
+def test_schema_of_the_first_release_is_brought_up_to_date_with_its_boards(
+    empty_dsn, make_record):
+  first = importlib.resources.files('leaderboard.io').joinpath('sql/001_boards.sql')
+  record = make_record({'a': 5})
+  with psycopg.connect(empty_dsn) as connection:
+    connection.execute('create table schema_version '
+                       '(version int primary key, applied_at timestamptz default now())')
+    connection.execute('insert into schema_version (version) values (1)')
+    connection.execute(first.read_text('utf-8'))
+    connection.execute('create table board_windows_2013_01 partition of board_windows '
+                       "for values from ('2013-01-01 00:00:00+00') to ('2013-02-01 00:00:00+00')")
+    connection.execute(
+        "insert into board_windows values ('acme', 'play', '1h', to_timestamp(1356998400), "
+        "to_timestamp(1357002000), 0, 5, 5, 0, 0, 0, 0, 'exact', '[[\"a\", 5, 5]]', '')")
+    connection.execute("insert into job_state values ('job', to_timestamp(7))")
+  boards = postgresio.PostgresBoards(empty_dsn)
+  with pytest.raises(postgresio.PostgresUnavailable, match='lacks the current schema'):
+    change(boards, record)
+  postgresio.migrate(empty_dsn)
+  assert (read(boards, record), change(boards, record)) == (record, None)
+  assert boards.final_until() == 7
+  boards.apply([make_record({'a': 6, 'b': 1})])
+  assert change(boards, record) == Change(2, 2, 1)
+  boards.close()
+
+
+_COUNTS = st.one_of(st.integers(1, 4), st.integers(2**53, 2**53 + 3))
+
+
+@settings(max_examples=60, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(
+    st.dictionaries(st.sampled_from(['a', 'b', 'c', 'é', '😀', '"\\']), _COUNTS, max_size=6),
+    st.booleans(), st.integers(0, 2**61)), max_size=6))
+def test_both_stores_tell_the_same_change(boards, redis_url, make_record, history):
+  name = uuid.uuid4().hex   # each example has a board of its own
+  in_redis = redisio.RedisBoards(redis_url)
+  before, generation, told = None, 0, None
+  for counts, recomputed, events in history:
+    generation += recomputed
+    record = make_record(counts, tenant_id=name, generation=generation, events=events)
+    in_redis.apply([record])
+    boards.apply([record])
+    if events and (before is None or before.revision < record.revision):
+      ranks = {row.item: rank for rank, row in enumerate(before.rows)} if before else {}
+      same = before and before.generation == generation
+      told = Change(told.revisions + 1 if told else 1, events - (before.events if same else 0),
+                    sum(ranks.get(row.item) != rank for rank, row in enumerate(record.rows)))
+      before = record
+    assert change(in_redis, record) == change(boards, record) == told
+  in_redis.close()
+
+
+@pytest.mark.parametrize('order', list(itertools.permutations(
+    [(100, 10), (100, 30), (200, 20)])))
+def test_older_watermark_never_wins_and_a_repeated_one_changes_nothing(
+    boards, postgres_dsn, order):
+  for watermark, lateness in (*order, *order):
+    boards.publish_watermark('live:eu é', watermark, lateness)
+  with psycopg.connect(postgres_dsn) as connection:
+    assert connection.execute('select job, extract(epoch from watermark)::int, '
+                              'allowed_lateness_secs from job_state').fetchall() == [
+                                  ('live:eu é', 200, 20)]
+  assert boards.final_until() == 180
+
+
+def test_of_one_watermark_the_longer_lateness_stands(boards):
+  for lateness in (10, 30, 20):
+    boards.publish_watermark('job', 100, lateness)
+  assert boards.final_until() == 70
+
+
+def test_boards_are_final_until_the_slowest_job_that_told_a_watermark(boards, postgres_dsn):
+  with psycopg.connect(postgres_dsn) as connection:
+    connection.execute("insert into job_state (job) values ('silent')")
+  assert boards.final_until() is None
+  boards.publish_watermark('a', 1000, 0)
+  assert boards.final_until() == 1000
+  boards.publish_watermark('b', 1010, 20)
+  assert boards.final_until() == 990
+  boards.publish_watermark('b', 1030, 20)
+  assert boards.final_until() == 1000
 
 
 def test_integers_beyond_bigint_and_windows_of_all_centuries(boards, make_record):
@@ -147,7 +264,8 @@ def test_migrations_run_once_however_many_start_them(empty_dsn):
     thread.join()
   postgresio.migrate(empty_dsn)
   with psycopg.connect(empty_dsn) as connection:
-    assert connection.execute('select version from schema_version').fetchall() == [(1,)]
+    assert connection.execute('select version from schema_version').fetchall() == [
+        (1,), (2,)]
 
 
 def test_leaderboard_view_slices_the_classic_sizes(boards, postgres_dsn, make_record):
@@ -166,6 +284,11 @@ def test_lost_connection_is_taken_up_again(boards, postgres_dsn, make_record):
     connection.execute('select pg_terminate_backend(pid) from pg_stat_activity '
                        'where datname = current_database() and pid <> pg_backend_pid()')
   assert boards.apply([make_record({'a': 2})]) == 1
+  with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+    connection.execute('select pg_terminate_backend(pid) from pg_stat_activity '
+                       'where datname = current_database() and pid <> pg_backend_pid()')
+  boards.publish_watermark('job', 100, 0)
+  assert boards.final_until() == 100
 
 
 @pytest.mark.parametrize(('dsn', 'problem'), [

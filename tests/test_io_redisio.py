@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leaderboard.io import embedded, redisio
+from leaderboard.transforms.revisions import Change
 
 SETTINGS = settings(max_examples=40, deadline=None,
                     suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -88,8 +89,82 @@ def test_only_changed_members_are_written_and_the_change_is_told(boards, raw, ma
   (_, first), (_, second) = raw.xrange('topk:{acme:play}:1h:changes')
   assert first['events_added'] == '10' and first['rows_changed'] == '3'
   assert second == {'start': '1356998400', 'generation': '0', 'events': '13',
-                    'events_added': '3', 'ranks_moved': '3', 'rows_changed': '2',
-                    'rows_removed': '1'}
+                    'revisions': '2', 'events_added': '3', 'ranks_moved': '3',
+                    'rows_changed': '2', 'rows_removed': '1'}
+
+
+def change(boards, record):
+  return boards.read_change(record.tenant_id, record.event_type, record.window_size,
+                            record.window_start)
+
+
+def test_board_tells_what_its_newest_revision_changed(boards, make_record):
+  history = [make_record({'a': 5, 'b': 4, 'gone': 1}), make_record({'a': 5, 'b': 6, 'new': 2}),
+             make_record({'a': 5, 'b': 6, 'new': 9})]
+  assert change(boards, history[0]) is None
+  boards.apply(history[:2])
+  assert change(boards, history[0]) == Change(2, 3, 3)
+  assert boards.apply([history[1], history[0], make_record({})]) == ['done', 'older', 'empty']
+  assert change(boards, history[0]) == Change(2, 3, 3)
+  boards.apply(history[2:])
+  assert change(boards, history[0]) == Change(3, 7, 3)
+
+
+def test_new_generation_adds_all_its_events(boards, make_record):
+  boards.apply([make_record({'a': 5, 'b': 4}), make_record({'a': 5, 'b': 6}, generation=1)])
+  assert change(boards, make_record({})) == Change(2, 11, 2)
+
+
+def test_board_of_an_older_release_tells_no_change_until_it_is_revised(boards, raw, make_record):
+  boards.apply([make_record({'a': 5})])
+  raw.hdel('topk:{acme:play}:1h:1356998400:board', 'revisions', 'events_added', 'ranks_moved')
+  assert change(boards, make_record({})) is None
+  boards.apply([make_record({'a': 6})])
+  assert change(boards, make_record({})) == Change(2, 1, 0)
+
+
+def test_changes_beyond_two_to_the_53_are_exact(boards, make_record):
+  big = 2**53
+  # As doubles all four counts are equal.
+  first = make_record({'d': big + 1, 'a': big}, events=big)
+  boards.apply([first, make_record({'d': big + 1, 'a': big}, events=2 * big + 1)])
+  assert change(boards, first) == Change(2, big + 1, 0)
+  boards.apply([make_record({'d': big + 1, 'a': big + 1}, events=3 * big)])
+  assert change(boards, first) == Change(3, big - 1, 2)
+
+
+@pytest.mark.parametrize('order', list(itertools.permutations(
+    [(100, 10), (100, 30), (200, 20)])))
+def test_older_watermark_never_wins_and_a_repeated_one_changes_nothing(boards, raw, order):
+  for watermark, lateness in (*order, *order):
+    boards.publish_watermark('live:eu é', watermark, lateness)
+  assert raw.hgetall('topk:jobs:live%3Aeu%20%C3%A9') == {
+      'watermark_secs': '200', 'allowed_lateness_secs': '20'}
+  assert boards.final_until() == 180
+
+
+def test_of_one_watermark_the_longer_lateness_stands(boards):
+  for lateness in (10, 30, 20):
+    boards.publish_watermark('job', 100, lateness)
+  assert boards.final_until() == 70
+
+
+def test_boards_are_final_until_the_slowest_job(boards):
+  assert boards.final_until() is None
+  boards.publish_watermark('a', 1000, 0)
+  assert boards.final_until() == 1000
+  boards.publish_watermark('b', 1010, 20)
+  assert boards.final_until() == 990
+  boards.publish_watermark('b', 1030, 20)
+  assert boards.final_until() == 1000
+
+
+def test_server_that_stays_away_is_named_when_a_watermark_is_published(monkeypatch):
+  monkeypatch.setattr(redisio, '_TRIES', 2)
+  boards = redisio.RedisBoards('redis://:secret@127.0.0.1:1/0')
+  with pytest.raises(redisio.RedisUnavailable, match=r'\*\*\*@127.0.0.1:1/0 stays away'):
+    boards.publish_watermark('job', 1, 0)
+  boards.close()
 
 
 def test_integers_beyond_two_to_the_53_stay_exact_and_ordered(boards, make_record):

@@ -6,6 +6,10 @@
 --       rows as JSON [item, "count upper", ...] in rank order, then record field, value, ...
 -- Returns "applied", "done" (the same revision was there), "older" or "empty".
 --
+-- The board tells the change that its last revision made to the one before: `revisions` applied
+-- so far, `events_added` and `ranks_moved`, the listed items whose rank is new or another. All
+-- events of a new generation count as added.
+--
 -- Integers stay decimal text: beyond 2^53 a Lua number would round them.
 local ranks, rows, board, latest, changes = unpack(KEYS)
 local generation, events, ttl, start = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -36,8 +40,8 @@ end
 
 if events == '0' then return 'empty' end
 
-local before = redis.call('HMGET', board, 'generation', 'events')
-local added = events
+local before = redis.call('HMGET', board, 'generation', 'events', 'revisions')
+local added, revisions = events, 1
 if before[1] then
   if less(generation, before[1]) then return 'older' end
   if generation == before[1] then
@@ -45,13 +49,28 @@ if before[1] then
     if less(events, before[2]) then return 'older' end
     added = minus(events, before[2])
   end
+  revisions = (before[3] or 1) + 1
 end
 
-local stored, old_rank = {}, {}
+local function count_of(value)
+  return value and value:match('^%d+') or '0'
+end
+
+local stored, ranked = {}, {}
 if before[1] then
   local flat = redis.call('HGETALL', rows)
   for i = 1, #flat, 2 do stored[flat[i]] = flat[i + 1] end
-  for rank, item in ipairs(redis.call('ZRANGE', ranks, 0, -1)) do old_rank[item] = rank end
+  ranked = redis.call('ZRANGE', ranks, 0, -1)
+  -- Scores are doubles: from 16 digits on only the exact counts tell the order.
+  if #count_of(stored[ranked[1]]) > 15 then
+    local place = {}
+    for rank, item in ipairs(ranked) do place[item] = rank end
+    table.sort(ranked, function(a, b)
+      local x, y = count_of(stored[a]), count_of(stored[b])
+      if x ~= y then return less(y, x) end
+      return place[a] < place[b]
+    end)
+  end
 end
 
 local listed = cjson.decode(ARGV[5])
@@ -61,11 +80,11 @@ for i = 1, #listed, 2 do
   if stored[item] ~= value then
     values[#values + 1] = item
     values[#values + 1] = value
-    scores[#scores + 1] = '-' .. value:match('^%d+')
+    scores[#scores + 1] = '-' .. count_of(value)
     scores[#scores + 1] = item
     changed = changed + 1
   end
-  if old_rank[item] ~= (i + 1) / 2 then moved = moved + 1 end
+  if ranked[(i + 1) / 2] ~= item then moved = moved + 1 end
   stored[item] = nil
 end
 local gone = {}
@@ -75,7 +94,8 @@ in_chunks('ZREM', ranks, gone)
 in_chunks('HDEL', rows, gone)
 in_chunks('ZADD', ranks, scores)
 in_chunks('HSET', rows, values)
-redis.call('HSET', board, 'generation', generation, 'events', events, unpack(ARGV, 6))
+redis.call('HSET', board, 'generation', generation, 'events', events, 'revisions', revisions,
+           'events_added', added, 'ranks_moved', moved, unpack(ARGV, 6))
 for _, key in ipairs({ranks, rows, board}) do
   if ttl > 0 then
     redis.call('EXPIRE', key, ttl)
@@ -87,7 +107,7 @@ end
 local newest = redis.call('GET', latest)
 if not newest or less(newest, start) then redis.call('SET', latest, start) end
 redis.call('XADD', changes, 'MAXLEN', '~', 1000, '*', 'start', start, 'generation', generation,
-           'events', events, 'events_added', added, 'ranks_moved', moved,
-           'rows_changed', changed, 'rows_removed', #gone)
+           'events', events, 'revisions', revisions, 'events_added', added,
+           'ranks_moved', moved, 'rows_changed', changed, 'rows_removed', #gone)
 redis.call('PUBLISH', changes, start)
 return 'applied'
