@@ -89,9 +89,7 @@ class _ListFn(beam.DoFn):
 
   def process(self, patterns: str) -> Iterator[FileRange]:
     for file in match_files(patterns):
-      step = self._block_bytes if _is_plain(file.path) else max(file.size, 1)
-      for start in range(0, file.size, step):
-        yield FileRange(file.path, start, min(start + step, file.size))
+      yield from ranges_of(file, self._block_bytes)
 
 
 class _ReadFn(beam.DoFn):
@@ -101,6 +99,13 @@ class _ReadFn(beam.DoFn):
 
   def process(self, part: FileRange) -> Iterator[EventBlock]:
     yield from read_range(part, self._block_bytes)
+
+
+def ranges_of(file: InputFile, block_bytes: int = BLOCK_BYTES) -> Iterator[FileRange]:
+  """Cuts a file into the ranges that can be read apart: a compressed one is whole."""
+  step = block_bytes if _is_plain(file.path) else max(file.size, 1)
+  for start in range(0, file.size, step):
+    yield FileRange(file.path, start, min(start + step, file.size))
 
 
 def read_range(part: FileRange, block_bytes: int = BLOCK_BYTES) -> Iterator[EventBlock]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from leaderboard.io import filesio
-from leaderboard.transforms import events
+from leaderboard.io import filesio, replayio
+from leaderboard.transforms import events, hotkeys
 from leaderboard.transforms.boards import WindowSize, parse_window_size, parse_window_sizes
 from leaderboard.transforms.counting import CountingRules
 from leaderboard.transforms.countmin import size_for
@@ -27,9 +27,12 @@ examples:
   %(prog)s --input=events.jsonl --redis=embedded --postgres=embedded --parquet=data/parquet
   %(prog)s --input='gs://bucket/events/*.json.gz' --windows=1m,1h --redis=redis://cache:6379/0
   %(prog)s --input=day.parquet --item_path=song_play=metadata.song_id --postgres=postgresql://db/boards
+  %(prog)s --input='events-*.jsonl' --streaming --out_of_orderness=10m --allowed_lateness=2h \\
+      --redis=embedded
 
-Any option of Apache Beam may be given too, such as --runner=FlinkRunner. Exit codes: 0 done,
-1 the job failed or its accounts do not agree, 2 the options are wrong or a store is out of reach.
+Any option of Apache Beam may be given too, such as --runner=FlinkRunner or --streaming. Exit
+codes: 0 done, 1 the job failed or its accounts do not agree, 2 the options are wrong or a store is
+out of reach.
 """
 
 
@@ -81,8 +84,8 @@ class BoardOptions(PipelineOptions):
         help='rows that every stored board keeps, at least the largest K (default 1000)')
     group.add_argument(
         '--allowed_lateness', default='0s', metavar='DURATION',
-        help='how late an event may be and still refine its boards; sources without a watermark '
-        '(files) have no late events. Example: 2h (default 0s)')
+        help='how late an event may be and still refine its boards; input that '
+        'ends (files without --streaming) has no late events. Example: 2h (default 0s)')
     group.add_argument(
         '--generation', default='0', metavar='N',
         help='boards of a higher generation replace those of a lower one, whatever they hold; '
@@ -99,6 +102,37 @@ class BoardOptions(PipelineOptions):
         help='table estimates exceed the truth by at most E * total, with probability 1 - DELTA '
         'per item; 0 leaves the table out, which is faster on flat data. Example: 0.001')
     group.add_argument('--delta', metavar='DELTA', help='see --epsilon. Example: 0.02')
+
+
+class StreamOptions(PipelineOptions):
+  """How an endless source is followed: what goes with Beam's own flag --streaming."""
+
+  @classmethod
+  def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        'streaming', 'With --streaming, files are replayed as an endless source: in the order '
+        'of their paths, with a watermark.')
+    group.add_argument(
+        '--out_of_orderness', default='0s', metavar='DURATION',
+        help='how far the watermark stays behind the newest event (default 0s). Example: 10m')
+    group.add_argument(
+        '--early', default='0s', metavar='DURATION',
+        help='time of the clock between speculative boards of an open window; coarse windows '
+        'speak less often (default 0s: none). Example: 10s')
+    group.add_argument(
+        '--max_future', default='1d', metavar='DURATION',
+        help='how far ahead of the clock an event may lie (default 1d)')
+    group.add_argument(
+        '--future', default='reject', metavar='POLICY',
+        help='what becomes of an event beyond --max_future: reject (default), or clamp to count '
+        'it at the moment when it was read')
+    group.add_argument(
+        '--hot_key_shards', default='auto', metavar='N',
+        help='workers that share the sums of a busy board: auto (default: 16 for boards that '
+        'turn out busy), 0 for none, or a number to spread every board')
+    group.add_argument(
+        '--replay_bytes', default=str(replayio.REPLAY_BYTES), metavar='BYTES',
+        help='the step in which a replay reads, and its watermark moves (default 1048576 = 1 MiB)')
 
 
 class StoreOptions(PipelineOptions):
@@ -139,8 +173,26 @@ class RunOptions(PipelineOptions):
         'ERROR shows where a failed job failed')
 
 
-OWN_OPTIONS = (InputOptions, BoardOptions, StoreOptions, RunOptions)
+OWN_OPTIONS = (InputOptions, BoardOptions, StreamOptions, StoreOptions, RunOptions)
 _LOG_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+  """How an endless source is followed.
+
+  Attributes:
+    early_secs: processing time between speculative boards; None for none.
+    hot_key_shards: how many workers share the sums of a board; 0 for no sharing.
+    hot_deltas: see SpreadHotKeys.
+  """
+  out_of_orderness_secs: int
+  early_secs: int | None
+  max_future_secs: int
+  clamp_future: bool
+  hot_key_shards: int
+  hot_deltas: int
+  replay_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,10 +200,12 @@ class TopKJob:
   """The main job's options, checked and resolved.
 
   Attributes:
+    stream: None for bounded input.
     redis, postgres: None, `embedded`, or where the server is.
     ledger: folder of rejects/, too_late/ and accounts/.
   """
   input: str
+  stream: Stream | None
   rules: CountingRules
   windows: list[WindowSize]
   ks: list[int]
@@ -221,7 +275,7 @@ class _Problems:
 
 
 def _resolve(beam: PipelineOptions) -> TopKJob:
-  inputs, boards, stores, running = (beam.view_as(options) for options in OWN_OPTIONS)
+  inputs, boards, streams, stores, running = (beam.view_as(options) for options in OWN_OPTIONS)
   problems = _Problems()
   problems.check('--input', _check_input, inputs.input)
   windows = problems.check('--windows', parse_window_sizes, boards.windows)
@@ -235,6 +289,7 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
   max_bytes = problems.check('--max_event_bytes', _whole, inputs.max_event_bytes, 1, 1 << 30)
   paths = problems.check('--item_path', _item_paths, inputs.item_path)
   problems.check('--timestamp_format', _one_of, inputs.timestamp_format, events.TIMESTAMP_FORMATS)
+  stream = _stream(problems, streams, beam.view_as(StandardOptions))
   data_dir = pathlib.Path(stores.data_dir).absolute()
   if EMBEDDED in (stores.redis, stores.postgres):
     problems.check('--data_dir', _writable, str(data_dir))
@@ -251,13 +306,33 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
   rules = CountingRules(
       base=windows[0], timestamp_format=inputs.timestamp_format, allowed_lateness_secs=lateness,
       max_event_bytes=max_bytes, item_paths=paths, parameters=parameters,
-      keep_events=bool(stores.parquet))
+      keep_events=bool(stores.parquet), max_future_secs=stream.max_future_secs,
+      clamp_future=stream.clamp_future)
   return TopKJob(
-      input=inputs.input, rules=rules, windows=windows, ks=ks, keep=keep,
+      input=inputs.input, stream=stream if beam.view_as(StandardOptions).streaming else None,
+      rules=rules, windows=windows, ks=ks, keep=keep,
       generation=generation, redis=stores.redis, postgres=stores.postgres,
       parquet=stores.parquet and filesio.local_path(stores.parquet),
       ledger=filesio.local_path(ledger), data_dir=data_dir, report=running.report,
       log_level=running.log_level, beam=beam)
+
+
+def _stream(problems: _Problems, streams: Any, standard: Any) -> Stream:
+  out_of_orderness = problems.check('--out_of_orderness', _duration, streams.out_of_orderness)
+  early = problems.check('--early', _duration, streams.early)
+  max_future = problems.check('--max_future', _duration, streams.max_future)
+  problems.check('--future', _one_of, streams.future, ('reject', 'clamp'))
+  automatic = streams.hot_key_shards == 'auto'
+  shards = hotkeys.SHARDS if automatic else problems.check(
+      '--hot_key_shards', _whole, streams.hot_key_shards, 0, 10_000)
+  replay_bytes = problems.check('--replay_bytes', _whole, streams.replay_bytes, 1, 1 << 30)
+  if early and standard.streaming and standard.runner == FN_API_RUNNER:
+    problems.found.append(f'--early: FnApiRunner has no clock to publish by; leave --early out or '
+                          f'take another --runner, got --early={streams.early}')
+  return Stream(
+      out_of_orderness_secs=out_of_orderness, early_secs=early or None,
+      max_future_secs=max_future, clamp_future=streams.future == 'clamp', hot_key_shards=shards,
+      hot_deltas=hotkeys.HOT_DELTAS if automatic else 0, replay_bytes=replay_bytes)
 
 
 def _check_input(patterns: str | None) -> None:

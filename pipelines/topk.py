@@ -20,15 +20,19 @@ from leaderboard.io.filesio import ReadBlocks
 from leaderboard.io.ledgerio import Ledger, WriteAccounts
 from leaderboard.io.parquetio import ParquetBoards, WriteArchive, WriteToParquet
 from leaderboard.io.rejectsio import REJECTS, TOO_LATE, WriteRejects
+from leaderboard.io.replayio import ReplayFiles
 from leaderboard.pipelines import show
 from leaderboard.pipelines.options import EMBEDDED, TopKJob, UsageError, parse
 from leaderboard.pipelines.report import Progress, Report, close_account
 from leaderboard.transforms.countevents import CountEvents
+from leaderboard.transforms.finality import Finality
+from leaderboard.transforms.hotkeys import SpreadHotKeys
 from leaderboard.transforms.ranking import RankBoards
 from leaderboard.transforms.windows import CascadeWindows
 
 _TERMINATED = 143   # 128 + SIGTERM, as shells tell it
 PROG = 'python -m leaderboard.pipelines.topk'
+JOB = 'topk'   # the name under which the stores know the watermark
 
 
 def build(pipeline: beam.Pipeline, job: TopKJob, run: str, redis: str | None,
@@ -39,9 +43,18 @@ def build(pipeline: beam.Pipeline, job: TopKJob, run: str, redis: str | None,
     run: name under which this run's accounts are kept.
     redis, postgres: where the servers are; None leaves a store out.
   """
-  counted = (pipeline
-             | 'ReadFiles' >> ReadBlocks(job.input)
-             | 'CountEvents' >> CountEvents(job.rules))
+  if job.stream:
+    blocks = pipeline | 'ReplayFiles' >> ReplayFiles(
+        job.input, job.rules, job.stream.out_of_orderness_secs, job.stream.replay_bytes)
+  else:
+    blocks = pipeline | 'ReadFiles' >> ReadBlocks(job.input)
+  publish(blocks, job, run, redis, postgres)
+
+
+def publish(blocks: beam.PCollection, job: TopKJob, run: str, redis: str | None,
+            postgres: str | None) -> None:
+  """The way of an event from its block on, the same for every source."""
+  counted = blocks | 'CountEvents' >> CountEvents(job.rules)
   counted.accounts | 'WriteAccounts' >> WriteAccounts(
       job.ledger, run, job.generation)
   counted.rejects | 'WriteRejects' >> WriteRejects(job.ledger, REJECTS)
@@ -49,18 +62,35 @@ def build(pipeline: beam.Pipeline, job: TopKJob, run: str, redis: str | None,
   if job.parquet:
     counted.kept | 'WriteArchive' >> WriteArchive(job.parquet)
 
-  boards = counted.deltas | 'CascadeWindows' >> CascadeWindows(
-      job.windows, job.rules.parameters, bounded=True,
-      allowed_lateness_secs=job.rules.allowed_lateness_secs)
+  deltas, lateness_secs = counted.deltas, job.rules.allowed_lateness_secs
+  if job.stream and job.stream.hot_key_shards:
+    deltas = deltas | 'SpreadHotKeys' >> SpreadHotKeys(
+        job.rules.base, job.rules.parameters, lateness_secs, job.stream.early_secs,
+        job.stream.hot_key_shards, job.stream.hot_deltas)
+  boards = deltas | 'CascadeWindows' >> CascadeWindows(
+      job.windows, job.rules.parameters, not job.stream, lateness_secs,
+      job.stream and job.stream.early_secs)
+  in_redis, in_postgres = [], []
   for size in job.windows:
     records = boards[size.label] | f'RankBoards{size.label}' >> RankBoards(
         size, job.keep, job.generation)
     if redis:
-      records | f'WriteToRedis{size.label}' >> redisio.WriteToRedis(redis)
+      in_redis.append(records | f'WriteToRedis{size.label}' >> redisio.WriteToRedis(redis))
     if postgres:
-      records | f'WriteToPostgres{size.label}' >> postgresio.WriteToPostgres(postgres)
+      in_postgres.append(
+          records | f'WriteToPostgres{size.label}' >> postgresio.WriteToPostgres(postgres))
     if job.parquet:
       records | f'WriteToParquet{size.label}' >> WriteToParquet(job.parquet)
+
+  # Only a live job's watermark tells what is final: another load of files may always follow.
+  if job.stream and redis:
+    (in_redis | 'InRedis' >> beam.Flatten()
+     | 'FinalInRedis' >> Finality(job.rules.base.secs, lateness_secs)
+     | 'TellRedis' >> redisio.PublishWatermarkToRedis(redis, JOB, lateness_secs))
+  if job.stream and postgres:
+    (in_postgres | 'InPostgres' >> beam.Flatten()
+     | 'FinalInPostgres' >> Finality(job.rules.base.secs, lateness_secs)
+     | 'TellPostgres' >> postgresio.PublishWatermarkToPostgres(postgres, JOB, lateness_secs))
 
 
 def run(argv: Sequence[str] | None = None) -> Report:

@@ -32,17 +32,20 @@ class EventBlock:
     origin: the range that these events fill.
     data: whole JSON lines, or an Arrow table with the columns of the event contract.
     watermark_secs: the source's watermark when the block was read, epoch seconds;
-      None when the source has none (bounded input).
+      None when the source has none (bounded input, or nothing read yet).
+    read_secs: when an endless source read the block, epoch seconds: what the future of its
+      events is measured by; None for bounded input, which may hold any time.
   """
   origin: OriginRange
   data: bytes | memoryview | pa.Table
   watermark_secs: int | None = None
+  read_secs: int | None = None
 
   def __reduce__(self):
     # A view of a mapped file cannot travel; its bytes can. Only a runner that does not
     # fuse reading with counting ever asks.
     data = bytes(self.data) if isinstance(self.data, memoryview) else self.data
-    return EventBlock, (self.origin, data, self.watermark_secs)
+    return EventBlock, (self.origin, data, self.watermark_secs, self.read_secs)
 
 
 class BlockFiles(fsspec.AbstractFileSystem):

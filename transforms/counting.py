@@ -36,6 +36,9 @@ class CountingRules:
     item_paths: event type -> dotted path of its item, for types that do not use `item_id`.
     parameters: of the summaries.
     keep_events: whether the valid events themselves are kept, for the archive.
+    max_future_secs: how far an event of an endless source may lie ahead of the moment when
+      it was read.
+    clamp_future: whether an event beyond that counts at that moment, not as out of range.
   """
   base: WindowSize
   timestamp_format: str = 'epoch_ms'
@@ -44,11 +47,21 @@ class CountingRules:
   item_paths: Mapping[str, str] = dataclasses.field(default_factory=dict)
   parameters: Parameters = Parameters()
   keep_events: bool = False
+  max_future_secs: int = 86_400
+  clamp_future: bool = False
 
   def __post_init__(self) -> None:
     if self.timestamp_format not in events.TIMESTAMP_FORMATS:
       raise ValueError(f'timestamp_format must be one of {", ".join(events.TIMESTAMP_FORMATS)}, '
                        f'got {self.timestamp_format!r}')
+
+
+  def end_ms(self, read_secs: int | None) -> int:
+    """The first moment that is out of range for an event of a block read then."""
+    end = events.END_EPOCH_SECS
+    if read_secs is not None and not self.clamp_future:
+      end = min(end, read_secs + self.max_future_secs + 1)
+    return end * 1000
 
 
 class Cell(NamedTuple):
@@ -96,6 +109,16 @@ class BlockCounter:
       return self._count_table(block, block.data)
     return self._count_lines(block, memoryview(block.data))
 
+  def latest_secs(self, block: EventBlock) -> int | None:
+    """The newest event time in a block that is in range, epoch seconds; None when there is none.
+
+    An event of the future tells no more than the moment when it was read.
+    """
+    data = block.data if isinstance(block.data, pa.Table) else [memoryview(block.data)]
+    with _Query(self._connection, self._files, data, block, self._rules) as query:
+      latest_ms = query.latest_ms()
+    return None if latest_ms is None else latest_ms // 1000
+
   def _count_lines(self, block: EventBlock, data: memoryview) -> CountedBlock:
     holes = lines.too_large(data, self._rules.max_event_bytes)
     faults = ['too_large'] * len(holes)
@@ -119,7 +142,7 @@ class BlockCounter:
     def row_bytes(rows: np.ndarray) -> list[bytes]:
       return [bytes(data[start:end]) for start, end in spans()[rows]]
 
-    with _Query(self._connection, self._files, pieces, self._rules) as query:
+    with _Query(self._connection, self._files, pieces, block, self._rules) as query:
       counted = self._run(query, block, row_bytes, lambda: spans()[:, 0])
     if not holes:
       expected = lines.count_lines(data)
@@ -138,7 +161,7 @@ class BlockCounter:
       return [json.dumps(row, default=str, ensure_ascii=False).encode('utf-8', 'surrogatepass')
               for row in table.take(rows).to_pylist()]
 
-    with _Query(self._connection, self._files, table, self._rules) as query:
+    with _Query(self._connection, self._files, table, block, self._rules) as query:
       counted = self._run(query, block, row_bytes, lambda: np.arange(len(table)))
     if counted.read != len(table):
       raise RuntimeError(f'{counted.read} of {len(table)} rows of {block.origin} were read; '
@@ -154,14 +177,15 @@ class BlockCounter:
       row_offsets: () -> the offset of every row from the block's start.
     """
     origin = block.origin
-    cells, bad = self._cells(query.counts(block.watermark_secs))
+    cells, bad = self._cells(query.counts())
     rejects: list[Refused] = []
     too_late: list[Refused] = []
     if len(bad):
       offsets = row_offsets()[bad] + origin.start
       for (raw, epoch_ms), line, offset in zip(
           query.raw_events(bad), row_bytes(bad), offsets.tolist(), strict=True):
-        fault = events.judge(raw, line, self._rules.timestamp_format, epoch_ms)
+        fault = events.judge(raw, line, self._rules.timestamp_format, epoch_ms,
+                             self._rules.end_ms(block.read_secs))
         reason, field = fault or (events.TOO_LATE, 'timestamp')
         (rejects if fault else too_late).append(
             Refused(reason, field, line[:events.KEPT_BYTES], origin.source, origin.partition,
@@ -216,10 +240,12 @@ class _Query:
   """The statements on one block: lines (views) or an Arrow table."""
 
   def __init__(self, connection: duckdb.DuckDBPyConnection, files: BlockFiles,
-               data: list[memoryview] | pa.Table, rules: CountingRules) -> None:
+               data: list[memoryview] | pa.Table, block: EventBlock,
+               rules: CountingRules) -> None:
     self._connection = connection
     self._files = files
     self._data = data
+    self._block = block
     self._rules = rules
     self._urls: list[str] = []
 
@@ -243,12 +269,25 @@ class _Query:
     for url in self._urls:
       self._files.drop(url)
 
-  def counts(self, watermark_secs: int | None) -> pa.Table:
+  def latest_ms(self) -> int | None:
+    """The newest event time in range, no later than the moment when the block was read."""
+    if not self._data:
+      return None
+    read_secs = self._block.read_secs
+    ((latest,),) = self._cursor.sql(
+        f'select max(ms) from (select {self._moment()} as ms from ({self._raw})) '
+        f'where ms >= {events.MIN_EPOCH_SECS * 1000} '
+        f'and ms < {self._rules.end_ms(read_secs)}').fetchall()
+    if latest is None or read_secs is None:
+      return latest
+    return min(latest, read_secs * 1000)
+
+  def counts(self) -> pa.Table:
     """One row per (board, base window), and one without a board for all bad rows."""
     if not self._data:
       return pa.table({})
-    return self._cursor.sql(_count_statement(self._raw, self._rules, watermark_secs)) \
-        .to_arrow_table()
+    return self._cursor.sql(_count_statement(
+        self._raw, self._moment(), self._rules, self._block)).to_arrow_table()
 
   def raw_events(self, rows: np.ndarray) -> list[tuple[RawEvent, int | None]]:
     """The fields of these rows (numbers from 0, ascending) and their RFC 3339 moment."""
@@ -267,13 +306,24 @@ class _Query:
     kept = self._cursor.sql(
         f'select {_decoded("coalesce(tenant_id, " + _DEFAULT + ")")} as tenant_id, '
         f'{_decoded("event_type")} as event_type, '
-        f'make_timestamp_ms({_epoch_ms(self._rules.timestamp_format)}) as timestamp, '
+        f'make_timestamp_ms({self._moment()}) as timestamp, '
         f'{_decoded_item()} as item_id, coalesce(try_cast(weight as bigint), 1) as weight, '
         + ', '.join(f'{_text_of(name)} as {name}' for name in ARCHIVED if name != 'metadata')
         + f', metadata::varchar as metadata, r - 1 as row '
         f'from ({self._raw}) anti join bad_rows using (r) order by r').to_arrow_table()
     place = kept.schema.get_field_index('row')
     return kept.set_column(place, 'offset', pa.array(offsets[kept['row'].to_numpy()], pa.int64()))
+
+  def _moment(self) -> str:
+    """The moment at which a row counts, null where `timestamp` does not tell one."""
+    told = _epoch_ms(self._rules.timestamp_format)
+    read_secs = self._block.read_secs
+    if read_secs is None or not self._rules.clamp_future:
+      return told
+    latest = (read_secs + self._rules.max_future_secs) * 1000
+    end = events.END_EPOCH_SECS * 1000
+    return (f'case when {told} > {latest} and {told} < {end} then {read_secs * 1000} '
+            f'else {told} end')
 
   def _columns(self) -> list[str]:
     """The top-level fields to read."""
@@ -365,13 +415,13 @@ def _text_of(name: str) -> str:
   return f'case when ascii({name}) = 34 then {_decoded(name)} else {name}::varchar end'
 
 
-def _count_statement(raw: str, rules: CountingRules, watermark_secs: int | None) -> str:
+def _count_statement(raw: str, epoch_ms: str, rules: CountingRules, block: EventBlock) -> str:
   """Parse, check and group twice. A row is bad by its group's key alone, so that no good
   row shares the fate of a bad one; the numbers of rows that might be bad ride along."""
   base = rules.base.secs
   late = 'false'
-  if watermark_secs is not None:
-    late = f'start + {base + rules.allowed_lateness_secs} <= {watermark_secs}'
+  if block.watermark_secs is not None:
+    late = f'start + {base + rules.allowed_lateness_secs} <= {block.watermark_secs}'
 
   def odd(field: str, max_bytes: int) -> str:
     return (f'ascii({field}) <> 34 or strlen({field}) not between 3 and {max_bytes + 2} '
@@ -384,7 +434,7 @@ def _count_statement(raw: str, rules: CountingRules, watermark_secs: int | None)
   return f"""
 with moments as (
   select r, event_type, coalesce(tenant_id, {_DEFAULT}) as tenant_id, item_id,
-    {_epoch_ms(rules.timestamp_format)} as ms,
+    {epoch_ms} as ms,
     case when weight is null then 1
       when try_cast(weight as bigint) between 1 and {events.MAX_WEIGHT}
         and strlen(weight) = strlen(try_cast(weight as bigint)::varchar)
@@ -392,7 +442,7 @@ with moments as (
   from ({raw})),
 checked as (
   select r, event_type, tenant_id, item_id, weight,
-    case when ms >= {events.MIN_EPOCH_SECS * 1000} and ms < {events.END_EPOCH_SECS * 1000}
+    case when ms >= {events.MIN_EPOCH_SECS * 1000} and ms < {rules.end_ms(block.read_secs)}
       then ms // {base * 1000} * {base} end as start
   from moments),
 grouped as (

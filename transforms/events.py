@@ -48,8 +48,8 @@ class RawEvent(NamedTuple):
   weight: str | None
 
 
-def judge(raw: RawEvent, line: bytes, timestamp_format: str,
-          epoch_ms: int | None) -> tuple[str, str] | None:
+def judge(raw: RawEvent, line: bytes, timestamp_format: str, epoch_ms: int | None,
+          end_ms: int = END_EPOCH_SECS * 1000) -> tuple[str, str] | None:
   """Names the first fault of an event as (reason, field); None when it has none.
 
   Args:
@@ -57,13 +57,14 @@ def judge(raw: RawEvent, line: bytes, timestamp_format: str,
     line: the event's bytes, asked only where no field could be read.
     timestamp_format: one of TIMESTAMP_FORMATS.
     epoch_ms: the moment that an RFC 3339 text stands for, None when it stands for none.
+    end_ms: the first moment that is out of range.
   """
   if not any(raw):
     fault = _unreadable(line)
     if fault:
       return fault
   return (_text_fault('event_type', raw.event_type, MAX_EVENT_TYPE_CHARS)
-          or _timestamp_fault(raw.timestamp, timestamp_format, epoch_ms)
+          or _timestamp_fault(raw.timestamp, timestamp_format, epoch_ms, end_ms)
           or _item_fault(raw.item_id)
           or (_text_fault('tenant_id', raw.tenant_id, MAX_TENANT_CHARS)
               if raw.tenant_id is not None else None)
@@ -111,8 +112,8 @@ def _item_fault(raw: str | None) -> tuple[str, str] | None:
   return fault
 
 
-def _timestamp_fault(raw: str | None, timestamp_format: str,
-                     epoch_ms: int | None) -> tuple[str, str] | None:
+def _timestamp_fault(raw: str | None, timestamp_format: str, epoch_ms: int | None,
+                     end_ms: int) -> tuple[str, str] | None:
   if raw is None:
     return 'missing_field', 'timestamp'
   if timestamp_format == 'rfc3339':
@@ -124,7 +125,7 @@ def _timestamp_fault(raw: str | None, timestamp_format: str,
     if not re.fullmatch(INTEGER, raw):
       return 'wrong_type', 'timestamp'
     epoch_ms = int(raw[:20]) * (1000 if timestamp_format == 'epoch_s' else 1)
-  if not MIN_EPOCH_SECS * 1000 <= epoch_ms < END_EPOCH_SECS * 1000:
+  if not MIN_EPOCH_SECS * 1000 <= epoch_ms < end_ms:
     return 'out_of_range', 'timestamp'
   return None
 
