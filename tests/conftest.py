@@ -11,7 +11,17 @@ import redis
 from leaderboard.io import embedded, postgresio
 from leaderboard.transforms.boards import BoardRecord, Row
 
+pytest_plugins = ['servers.fixtures']
+
+pytest.register_assert_rewrite('playback')
+
 SAMPLE = pathlib.Path(__file__).parent / 'data' / 'flights-sample.jsonl.gz'
+
+
+@pytest.fixture
+def sample_events():
+  """6,000 real events, gzip."""
+  return SAMPLE
 
 
 @pytest.fixture(scope='session')

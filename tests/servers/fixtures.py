@@ -1,0 +1,37 @@
+"""Fixtures of the servers that are expensive to start."""
+import os
+
+import pytest
+
+from servers import flink, prism
+
+
+def _need(reason: str | None) -> None:
+  """Skips the test for that reason; where CI is set a missing tool is a failure."""
+  if reason and os.environ.get('CI') == 'true':
+    pytest.fail(reason)
+  if reason:
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope='session')
+def _flink_cluster():
+  _need(flink.missing())
+  with flink.FlinkCluster() as cluster:
+    yield cluster
+
+
+@pytest.fixture
+def flink_cluster(_flink_cluster):
+  """A Flink cluster with a task manager of two slots and nothing else to do."""
+  if not _flink_cluster.running_task_managers():
+    _flink_cluster.start_task_manager()
+  yield _flink_cluster
+  _flink_cluster.cancel_jobs()
+
+
+@pytest.fixture
+def prism_flags():
+  """Runs a streaming job on Prism."""
+  _need(prism.missing())
+  return prism.flags()

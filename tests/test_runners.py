@@ -1,0 +1,170 @@
+"""The golden scenarios, on every runner that can play them: one graph, one answer."""
+import collections
+import json
+
+import apache_beam as beam
+import pytest
+import redis
+from apache_beam.options.pipeline_options import StandardOptions
+from apache_beam.transforms import trigger, window
+from playback import check, from_test_stream, play, published, stored_boards
+from scenarios import SCENARIOS
+
+from leaderboard.io.ledgerio import Ledger
+from leaderboard.io.rejectsio import TOO_LATE
+from leaderboard.pipelines import topk
+from leaderboard.transforms import windows
+from leaderboard.transforms.boards import parse_window_sizes
+from leaderboard.transforms.combine import SummaryFn
+
+FAST = [scenario for scenario in SCENARIOS if not scenario.needs_clock]
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+# In blocks that are small enough for the watermark to matter.
+REPLAY = ['--streaming', '--out_of_orderness=10m', '--replay_bytes=65536']
+BUNDLES = ['--runner=BundleBasedDirectRunner']
+
+
+def check_revisions(scenario, url, least=None):
+  """Asserts that the first minute's board was published as its events and the watermark came.
+
+  Without it a runner that sees all its input before the first watermark would pass unnoticed.
+  With `least`, panes that a runner puts together may be missing, down to so many.
+  """
+  if not scenario.revisions:
+    return
+  seen = published(scenario, url)
+  if least is None:
+    assert seen == scenario.revisions
+  else:
+    assert len(seen) >= least
+    assert seen[-1] == scenario.revisions[-1]
+    assert set(seen) <= set(scenario.revisions)
+
+
+@pytest.mark.parametrize('scenario', FAST, ids=str)
+def test_fn_api_runner(scenario, tmp_path, redis_url):
+  play(scenario, [], tmp_path, redis_url)
+  check(scenario, tmp_path, redis_url)
+
+
+@pytest.mark.parametrize('scenario', FAST, ids=str)
+def test_bundle_based_direct_runner(scenario, tmp_path, redis_url):
+  play(scenario, BUNDLES, tmp_path, redis_url, from_test_stream)
+  check(scenario, tmp_path, redis_url)
+  check_revisions(scenario, redis_url)
+
+
+def replayed(sample_events, tmp_path, url, *flags):
+  report = topk.run([f'--input={sample_events}', '--windows=5m,1h,1d', f'--data_dir={tmp_path}',
+                     f'--redis={url}', *flags])
+  assert report.balanced
+  return report, stored_boards(url)
+
+
+def test_replayed_flights_with_enough_lateness_equal_the_bounded_answer(
+    sample_events, tmp_path, redis_url):
+  _, bounded = replayed(sample_events, tmp_path / 'bounded', redis_url)
+  with redis.Redis.from_url(redis_url) as client:
+    client.flushall()
+  report, stream = replayed(sample_events, tmp_path / 'stream', redis_url, *REPLAY,
+                            '--allowed_lateness=2d')
+  assert report.events_too_late == 0
+  assert stream == bounded
+
+
+def test_replayed_flights_with_an_hour_of_lateness_lack_the_too_late_ones(
+    sample_events, tmp_path, redis_url):
+  _, bounded = replayed(sample_events, tmp_path / 'bounded', redis_url)
+  with redis.Redis.from_url(redis_url) as client:
+    client.flushall()
+  report, stream = replayed(sample_events, tmp_path / 'stream', redis_url, *REPLAY,
+                            '--allowed_lateness=1h')
+  ledger = Ledger(str(tmp_path / 'stream'))
+  (load,) = ledger.loads().values()
+  late = [json.loads(line) for line in ledger.refused(TOO_LATE, load.origins)['data'].to_pylist()]
+  assert len(late) == report.events_too_late > 50
+  for size in parse_window_sizes('5m,1h,1d'):
+    whole = stream[size.label]
+    for event in late:
+      board = event['tenant_id'], event['event_type'], size.start(event['timestamp'] // 1000)
+      whole.setdefault(board, collections.Counter())[event['item_id']] += 1
+    assert whole == bounded[size.label]
+
+
+@pytest.mark.parametrize('shards', [0, 1, 3])
+@pytest.mark.parametrize('name', ['late and refining', 'watermark jumps', 'three of ten late',
+                                  'one board with everything'])
+def test_sharing_hot_boards_changes_no_answer(name, shards, tmp_path, redis_url):
+  scenario = BY_NAME[name]
+  play(scenario, [*BUNDLES, f'--hot_key_shards={shards}'], tmp_path, redis_url, from_test_stream)
+  check(scenario, tmp_path, redis_url)
+  check_revisions(scenario, redis_url)
+
+@pytest.mark.slow
+@pytest.mark.parametrize('scenario', SCENARIOS, ids=str)
+def test_prism_runner(scenario, tmp_path, redis_url, prism_flags):
+  play(scenario, prism_flags, tmp_path, redis_url)
+  check(scenario, tmp_path, redis_url)
+  check_revisions(scenario, redis_url, least=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('scenario', SCENARIOS, ids=str)
+def test_flink_cluster(scenario, tmp_path, redis_url, flink_cluster):
+  play(scenario, flink_cluster.flags(parallelism=2), tmp_path, redis_url)
+  check(scenario, tmp_path, redis_url)
+  check_revisions(scenario, redis_url, least=1)   # this one may put all panes together
+
+
+# What follows breaks the graph on purpose: a suite that passes then would prove nothing.
+
+def suite_fails(scenario, tmp_path, url):
+  play(scenario, BUNDLES, tmp_path, url, from_test_stream)
+  with pytest.raises(AssertionError):
+    check(scenario, tmp_path, url)
+    check_revisions(scenario, url)
+
+
+def test_suite_fails_when_lateness_is_lost(tmp_path, redis_url, monkeypatch):
+  monkeypatch.setattr(windows, 'Duration', lambda secs: window.Duration(0))
+  suite_fails(BY_NAME['late and refining'], tmp_path, redis_url)
+
+
+def test_suite_fails_when_the_chain_accumulates(tmp_path, redis_url, monkeypatch):
+  monkeypatch.setattr(trigger.AccumulationMode, 'DISCARDING',
+                      trigger.AccumulationMode.ACCUMULATING)
+  suite_fails(BY_NAME['late and refining'], tmp_path, redis_url)
+
+
+class Fanout(beam.PTransform):
+  """What Beam offers against hot keys, in the place of ours."""
+
+  def __init__(self, size, parameters, allowed_lateness_secs, early_secs, shards, hot_deltas):
+    super().__init__()
+    self.size, self.parameters = size, parameters
+    self.lateness_secs = allowed_lateness_secs + windows.LATENESS_MARGIN_SECS
+
+  def expand(self, deltas):
+    return (deltas
+            | 'Window' >> beam.WindowInto(
+                window.FixedWindows(self.size.secs), trigger=windows.board_trigger(None),
+                accumulation_mode=trigger.AccumulationMode.DISCARDING,
+                allowed_lateness=self.lateness_secs)
+            | beam.CombinePerKey(SummaryFn(self.parameters)).with_hot_key_fanout(4)
+            | 'Global' >> beam.WindowInto(window.GlobalWindows()))
+
+
+def test_suite_fails_with_hot_key_fanout(tmp_path, redis_url, monkeypatch):
+  monkeypatch.setattr(topk, 'SpreadHotKeys', Fanout)
+  suite_fails(BY_NAME['late and refining'], tmp_path, redis_url)
+
+
+def test_suite_fails_without_streaming(tmp_path, redis_url, monkeypatch):
+  pipeline_of = beam.Pipeline
+
+  def batch_pipeline(options):
+    options.view_as(StandardOptions).streaming = False
+    return pipeline_of(options=options)
+
+  monkeypatch.setattr(beam, 'Pipeline', batch_pipeline)
+  suite_fails(BY_NAME['late and refining'], tmp_path, redis_url)
