@@ -4,6 +4,7 @@ Everything is checked before the graph is built, and all problems are reported t
 """
 import argparse
 import dataclasses
+import difflib
 import os
 import pathlib
 import tempfile
@@ -174,6 +175,8 @@ class RunOptions(PipelineOptions):
 
 
 OWN_OPTIONS = (InputOptions, BoardOptions, StreamOptions, StoreOptions, RunOptions)
+# Runners that know their own options only when they are asked.
+_ASK_A_SERVER = ('PortableRunner', 'FlinkRunner', 'SparkRunner')
 _LOG_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 
 
@@ -253,11 +256,16 @@ def _refuse_unknown(argv: Sequence[str], prog: str) -> None:
   every = _Parser(prog=prog, add_help=False, allow_abbrev=False, conflict_handler='resolve')
   for options in PipelineOptions.__subclasses__():
     options._add_argparse_args(every)
-  _, unknown = every.parse_known_args(rest)
-  if unknown:
-    raise UsageError([f'{flag}: unknown option; --help lists them'
-                      for flag in unknown if flag.startswith('-')]
-                     or [f'{unknown[0]!r}: every option starts with --; --help lists them'])
+  known, unknown = every.parse_known_args(rest)
+  flags = [flag for flag in unknown if flag.startswith('-')]
+  if unknown and not flags:
+    raise UsageError([f'{unknown[0]!r}: every option starts with --; --help lists them'])
+  if known.runner in _ASK_A_SERVER:
+    # The rest are options of that server, which Beam asks for them; but no slips of ours.
+    ours = [name for action in shown._actions for name in action.option_strings]
+    flags = [flag for flag in flags if difflib.get_close_matches(flag.split('=')[0], ours, 1, 0.8)]
+  if flags:
+    raise UsageError([f'{flag}: unknown option; --help lists them' for flag in flags])
 
 
 class _Problems:

@@ -130,12 +130,17 @@ def job_for(scenario: Scenario, flags: list[str], folder) -> TopKJob:
                 *scenario.flags, *flags], 'test')
 
 
-def play(scenario: Scenario, flags: list[str], folder, url: str, read=from_source) -> None:
-  """Runs the graph of the main job behind the scenario's own source."""
+def start(scenario: Scenario, flags: list[str], folder, url: str, read=from_source):
+  """Starts the graph of the main job behind the scenario's own source."""
   job = job_for(scenario, flags, folder)
   pipeline = beam.Pipeline(options=job.beam)
   topk.publish(read(pipeline, scenario), job, uuid.uuid4().hex, url, None)
-  pipeline.run().wait_until_finish()
+  return pipeline.run()
+
+
+def play(scenario: Scenario, flags: list[str], folder, url: str, read=from_source) -> None:
+  """Runs a scenario to its end."""
+  start(scenario, flags, folder, url, read).wait_until_finish()
 
 
 def stored_boards(url: str) -> dict[str, dict[tuple[str, str, int], collections.Counter[str]]]:

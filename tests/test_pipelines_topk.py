@@ -225,6 +225,8 @@ def test_empty_input_is_a_clear_success(run_job, tmp_path, capsys):
      '--postgres: cannot use PostgreSQL at 127.0.0.1:1/x'),
     (['--input=ok.jsonl', '--parquet=/proc/nowhere'], "--parquet: cannot write to '/proc/nowhere'"),
     (['--input=ok.jsonl', '--windos=1h'], '--windos=1h: unknown option'),
+    (['--input=ok.jsonl', '--runner=FlinkRunner', '--allowed_latenes=1h'],
+     '--allowed_latenes=1h: unknown option'),
     (['--input=ok.jsonl', '--windows=1h,7m'], '--windows: each window size must nest'),
     (['--input=ok.jsonl', '--k=0'], '--k: must be a whole number from 1'),
     (['--input=ok.jsonl', '--keep=5'], '--keep: must be at least the largest --k, 100; got 5'),
@@ -235,6 +237,11 @@ def test_empty_input_is_a_clear_success(run_job, tmp_path, capsys):
     (['--input=ok.jsonl', '--delta=0.1'], '--delta: goes with --epsilon; got --delta=0.1 alone'),
     (['--input=ok.jsonl', '--candidates=9'], '--keep: must be a whole number from 1 to 9'),
     (['--input=ok.jsonl', '--allowed_lateness=soon'], '--allowed_lateness: must be a whole number'),
+    (['--input=ok.jsonl', '--streaming', '--early=1s'], '--early: FnApiRunner has no clock'),
+    (['--input=ok.jsonl', '--out_of_orderness=-1m'], '--out_of_orderness: must be a whole number'),
+    (['--input=ok.jsonl', '--future=drop'], '--future: must be one of reject, clamp; got'),
+    (['--input=ok.jsonl', '--hot_key_shards=x'], '--hot_key_shards: must be a whole number from 0'),
+    (['--input=ok.jsonl', '--replay_bytes=0'], '--replay_bytes: must be a whole number from 1'),
 ])
 def test_mistake_gives_one_line_that_names_the_flag_and_exit_code_2(
     tmp_path, monkeypatch, capsys, flags, problem):

@@ -1,5 +1,6 @@
 """The golden scenarios, on every runner that can play them: one graph, one answer."""
 import collections
+import dataclasses
 import json
 
 import apache_beam as beam
@@ -7,8 +8,9 @@ import pytest
 import redis
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.transforms import trigger, window
-from playback import check, from_test_stream, play, published, stored_boards
-from scenarios import SCENARIOS
+from playback import check, from_test_stream, play, published, start, stored_boards
+from scenarios import SCENARIOS, outcome
+from servers import processes
 
 from leaderboard.io.ledgerio import Ledger
 from leaderboard.io.rejectsio import TOO_LATE
@@ -114,6 +116,31 @@ def test_flink_cluster(scenario, tmp_path, redis_url, flink_cluster):
   play(scenario, flink_cluster.flags(parallelism=2), tmp_path, redis_url)
   check(scenario, tmp_path, redis_url)
   check_revisions(scenario, redis_url, least=1)   # this one may put all panes together
+
+
+# The process of the task manager is gone while the calls of its Python workers are under way.
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
+@pytest.mark.slow
+def test_flink_cluster_whose_task_manager_is_killed(tmp_path, redis_url, flink_cluster):
+  scenario = BY_NAME['three of ten late']
+  steps = list(scenario.steps)
+  # The source falls silent half-way, until it is restored from its checkpoint.
+  steps[12] = dataclasses.replace(steps[12], pause_secs=60)
+  scenario = dataclasses.replace(scenario, steps=steps)
+  result = start(scenario, flink_cluster.flags(checkpoint_msec=500), tmp_path, redis_url)
+  (job,) = processes.wait_for('not submitted', flink_cluster.unfinished_jobs, 60)
+  processes.wait_for('no boards', lambda: len(stored_boards(redis_url).get('1m', ())) > 40, 60)
+  before = job.checkpoints.completed
+  processes.wait_for('no checkpoint', lambda: job.checkpoints.completed >= before + 2, 30)
+  assert (job.checkpoints.restored, job.failures) == (0, [])
+  flink_cluster.kill_task_manager()
+  flink_cluster.start_task_manager()
+  processes.wait_for('not restored', lambda: job.checkpoints.restored and job.running, 60)
+  whole = outcome(scenario).boards
+  processes.wait_for('not all counted', lambda: stored_boards(redis_url) == whole, 60)
+  check(scenario, tmp_path, redis_url)
+  assert (job.checkpoints.restored, len(job.failures)) == (1, 1)
+  result.cancel()
 
 
 # What follows breaks the graph on purpose: a suite that passes then would prove nothing.
