@@ -2,6 +2,7 @@
 import collections
 import dataclasses
 import json
+import pathlib
 
 import apache_beam as beam
 import pytest
@@ -195,3 +196,9 @@ def test_suite_fails_without_streaming(tmp_path, redis_url, monkeypatch):
 
   monkeypatch.setattr(beam, 'Pipeline', batch_pipeline)
   suite_fails(BY_NAME['late and refining'], tmp_path, redis_url)
+
+
+def test_the_page_lists_every_scenario():
+  page = (pathlib.Path(__file__).parent.parent / 'docs' / 'runners.md').read_text()
+  rows = [line.split('|')[1].strip() for line in page.splitlines() if line.startswith('| ')]
+  assert rows[1:] == [scenario.name for scenario in SCENARIOS]
