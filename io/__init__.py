@@ -1,5 +1,5 @@
 """Sources and sinks, one module a system: `from leaderboard.io import redisio`."""
 
 __all__ = [
-    'batching', 'embedded', 'filesio', 'ledgerio', 'parquetio', 'postgresio', 'redisio',
-    'rejectsio']
+    'batching', 'embedded', 'filesio', 'historyio', 'ledgerio', 'parquetio', 'postgresio',
+    'redisio', 'rejectsio']

@@ -15,10 +15,17 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from leaderboard.io import filesio, replayio
 from leaderboard.transforms import events, hotkeys
-from leaderboard.transforms.boards import WindowSize, parse_window_size, parse_window_sizes
+from leaderboard.transforms.boards import (
+    WindowSize,
+    add_sliding_sizes,
+    parse_secs,
+    parse_window_sizes,
+)
+from leaderboard.transforms.calendars import check_time_zone
 from leaderboard.transforms.counting import CountingRules
 from leaderboard.transforms.countmin import size_for
 from leaderboard.transforms.parameters import Parameters
+from leaderboard.transforms.windows import check_endless
 
 EMBEDDED = 'embedded'
 FN_API_RUNNER = 'apache_beam.runners.portability.fn_api_runner.FnApiRunner'
@@ -75,8 +82,16 @@ class BoardOptions(PipelineOptions):
     group = parser.add_argument_group('boards')
     group.add_argument(
         '--windows', default='1m,5m,1h,1d', metavar='SIZES',
-        help='window sizes, each nesting in the next: whole numbers of s, m, h, d '
-        '(default 1m,5m,1h,1d)')
+        help='window sizes, the smallest nesting in all: whole numbers of s, m, h, d, and without '
+        '--streaming 1w and 1mo (default 1m,5m,1h,1d)')
+    group.add_argument(
+        '--time_zone', default='UTC', metavar='ZONE',
+        help='whose midnights the windows 1d, 1w (from Monday) and 1mo start at; one store takes '
+        'boards of one zone only (default UTC). Example: Europe/Berlin')
+    group.add_argument(
+        '--sliding', metavar='SIZES', default='',
+        help='sliding windows: a size, and a period that is one of --windows. 1h/1m is the last '
+        'hour, every minute; its boards are stored as 1h_every_1m. Example: 1h/1m,24h/1h')
     group.add_argument(
         '--k', default='10,50,100', metavar='KS',
         help='the top K that readers ask for: slices of one kept list (default 10,50,100)')
@@ -224,7 +239,8 @@ class TopKJob:
   beam: PipelineOptions
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+  """Reports its errors as the checks of the flags do."""
 
   def error(self, message: str) -> Any:
     raise UsageError([message])
@@ -237,25 +253,41 @@ def parse(argv: Sequence[str], prog: str) -> TopKJob:
     UsageError: with every problem at once.
   """
   _refuse_unknown(argv, prog)
-  beam = PipelineOptions(argv)
+  return _resolve(beam_options(argv))
+
+
+def beam_options(flags: Sequence[str]) -> PipelineOptions:
+  """The options of Beam, with the runner that is always there."""
+  beam = PipelineOptions(flags)
   if beam.view_as(StandardOptions).runner in (None, 'FnApiRunner'):
-    # Beam's own default looks for a runner to download; this one is always there.
+    # Beam's own default looks for a runner to download.
     beam.view_as(StandardOptions).runner = FN_API_RUNNER
-  return _resolve(beam)
+  return beam
 
 
 def _refuse_unknown(argv: Sequence[str], prog: str) -> None:
-  """Beam passes over flags that it does not know; a mistyped flag must not go unnoticed."""
-  shown = _Parser(prog=prog, epilog=EPILOG, allow_abbrev=False,
-                  formatter_class=argparse.RawDescriptionHelpFormatter,
-                  description='Counts events per tenant, event type and window, ranks the top '
-                  'items with proven bounds, and publishes the boards.')
+  shown = Parser(prog=prog, epilog=EPILOG, allow_abbrev=False,
+                 formatter_class=argparse.RawDescriptionHelpFormatter,
+                 description='Counts events per tenant, event type and window, ranks the top '
+                 'items with proven bounds, and publishes the boards.')
   for options in OWN_OPTIONS:
     options._add_argparse_args(shown)
-  _, rest = shown.parse_known_args(argv)
-  every = _Parser(prog=prog, add_help=False, allow_abbrev=False, conflict_handler='resolve')
+  parse_known(shown, argv)
+
+
+def parse_known(shown: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+  """What a program's own flags say, and the flags that are Beam's.
+
+  Beam passes over flags that it does not know; a mistyped flag must not go unnoticed.
+
+  Raises:
+    UsageError: a flag is neither.
+  """
+  own, rest = shown.parse_known_args(argv)
+  every = Parser(prog=shown.prog, add_help=False, allow_abbrev=False, conflict_handler='resolve')
   for options in PipelineOptions.__subclasses__():
-    options._add_argparse_args(every)
+    if options not in OWN_OPTIONS:
+      options._add_argparse_args(every)
   known, unknown = every.parse_known_args(rest)
   flags = [flag for flag in unknown if flag.startswith('-')]
   if unknown and not flags:
@@ -266,15 +298,17 @@ def _refuse_unknown(argv: Sequence[str], prog: str) -> None:
     flags = [flag for flag in flags if difflib.get_close_matches(flag.split('=')[0], ours, 1, 0.8)]
   if flags:
     raise UsageError([f'{flag}: unknown option; --help lists them' for flag in flags])
+  return own, rest
 
 
-class _Problems:
+class Problems:
   """Collects what is wrong, so that the user is told everything at once."""
 
   def __init__(self) -> None:
     self.found: list[str] = []
 
   def check(self, flag: str, read: Any, *args: Any) -> Any:
+    """What `read` makes of the arguments; None where it refuses them."""
     try:
       return read(*args)
     except (ValueError, OSError) as error:
@@ -284,30 +318,30 @@ class _Problems:
 
 def _resolve(beam: PipelineOptions) -> TopKJob:
   inputs, boards, streams, stores, running = (beam.view_as(options) for options in OWN_OPTIONS)
-  problems = _Problems()
+  problems = Problems()
   problems.check('--input', _check_input, inputs.input)
-  windows = problems.check('--windows', parse_window_sizes, boards.windows)
+  windows = _windows(problems, boards, beam.view_as(StandardOptions).streaming)
   ks = problems.check('--k', _ks, boards.k)
   parameters = _parameters(problems, boards) or Parameters()
-  keep = problems.check('--keep', _whole, boards.keep, 1, parameters.candidates)
+  keep = problems.check('--keep', whole, boards.keep, 1, parameters.candidates)
   if ks and keep and max(ks) > keep:
     problems.found.append(f'--keep: must be at least the largest --k, {max(ks)}; got {keep}')
-  generation = problems.check('--generation', _whole, boards.generation, 0, 2**31 - 1)
+  generation = problems.check('--generation', whole, boards.generation, 0, 2**31 - 1)
   lateness = problems.check('--allowed_lateness', _duration, boards.allowed_lateness)
-  max_bytes = problems.check('--max_event_bytes', _whole, inputs.max_event_bytes, 1, 1 << 30)
+  max_bytes = problems.check('--max_event_bytes', whole, inputs.max_event_bytes, 1, 1 << 30)
   paths = problems.check('--item_path', _item_paths, inputs.item_path)
   problems.check('--timestamp_format', _one_of, inputs.timestamp_format, events.TIMESTAMP_FORMATS)
   stream = _stream(problems, streams, beam.view_as(StandardOptions))
   data_dir = pathlib.Path(stores.data_dir).absolute()
   if EMBEDDED in (stores.redis, stores.postgres):
-    problems.check('--data_dir', _writable, str(data_dir))
+    problems.check('--data_dir', writable, str(data_dir))
   if stores.parquet:
-    problems.check('--parquet', _writable, stores.parquet)
+    problems.check('--parquet', writable, stores.parquet)
   ledger = stores.rejects or stores.parquet or str(data_dir)
   if ledger != stores.parquet:
-    problems.check('--rejects' if stores.rejects else '--data_dir', _writable, ledger)
+    problems.check('--rejects' if stores.rejects else '--data_dir', writable, ledger)
   if running.report:
-    problems.check('--report', _writable, os.path.dirname(os.path.abspath(running.report)))
+    problems.check('--report', writable, os.path.dirname(os.path.abspath(running.report)))
   problems.check('--log_level', _one_of, running.log_level, _LOG_LEVELS)
   if problems.found:
     raise UsageError(problems.found)
@@ -325,15 +359,26 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
       log_level=running.log_level, beam=beam)
 
 
-def _stream(problems: _Problems, streams: Any, standard: Any) -> Stream:
+def _windows(problems: Problems, boards: Any, streaming: bool) -> Any:
+  """The window sizes, finest first; None where the flags are wrong."""
+  zone = problems.check('--time_zone', check_time_zone, boards.time_zone)
+  windows = zone and problems.check('--windows', parse_window_sizes, boards.windows, zone)
+  if windows and boards.sliding:
+    windows = problems.check('--sliding', add_sliding_sizes, windows, boards.sliding)
+  if windows and streaming:
+    problems.check('--windows', check_endless, windows)
+  return windows
+
+
+def _stream(problems: Problems, streams: Any, standard: Any) -> Stream:
   out_of_orderness = problems.check('--out_of_orderness', _duration, streams.out_of_orderness)
   early = problems.check('--early', _duration, streams.early)
   max_future = problems.check('--max_future', _duration, streams.max_future)
   problems.check('--future', _one_of, streams.future, ('reject', 'clamp'))
   automatic = streams.hot_key_shards == 'auto'
   shards = hotkeys.SHARDS if automatic else problems.check(
-      '--hot_key_shards', _whole, streams.hot_key_shards, 0, 10_000)
-  replay_bytes = problems.check('--replay_bytes', _whole, streams.replay_bytes, 1, 1 << 30)
+      '--hot_key_shards', whole, streams.hot_key_shards, 0, 10_000)
+  replay_bytes = problems.check('--replay_bytes', whole, streams.replay_bytes, 1, 1 << 30)
   if early and standard.streaming and standard.runner == FN_API_RUNNER:
     problems.found.append(f'--early: FnApiRunner has no clock to publish by; leave --early out or '
                           f'take another --runner, got --early={streams.early}')
@@ -349,21 +394,22 @@ def _check_input(patterns: str | None) -> None:
   filesio.match_files(patterns)
 
 
-def _whole(text: str, least: int, most: int) -> int:
+def whole(text: str, least: int, most: int) -> int:
+  """Reads a whole number within limits."""
   if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
     raise ValueError(f'must be a whole number from {least} to {most}, got {text!r}')
   return int(text)
 
 
 def _ks(text: str) -> list[int]:
-  return sorted({_whole(part.strip(), 1, 2**31 - 1) for part in text.split(',')})
+  return sorted({whole(part.strip(), 1, 2**31 - 1) for part in text.split(',')})
 
 
-def _parameters(problems: _Problems, boards: Any) -> Parameters | None:
+def _parameters(problems: Problems, boards: Any) -> Parameters | None:
   """The size of the summaries: a profile, and what is set apart from it."""
   found = problems.check('--profile', Parameters.profile, boards.profile)
   if found and boards.candidates is not None:
-    candidates = problems.check('--candidates', _whole, boards.candidates, 1, 2**24)
+    candidates = problems.check('--candidates', whole, boards.candidates, 1, 2**24)
     found = candidates and dataclasses.replace(found, candidates=candidates)
   if boards.delta is not None and boards.epsilon is None:
     problems.found.append(f'--delta: goes with --epsilon; got --delta={boards.delta} alone')
@@ -387,11 +433,7 @@ def _duration(text: str) -> int:
   """Seconds of a duration such as 90s, 2h, or 0."""
   if text.strip() in ('0', '0s', '0m', '0h', '0d'):
     return 0
-  try:
-    return parse_window_size(text).secs
-  except ValueError:
-    raise ValueError(f'must be a whole number and one of s, m, h, d, such as 2h; '
-                     f'got {text!r}') from None
+  return parse_secs(text)
 
 
 def _one_of(text: str, allowed: Sequence[str]) -> None:
@@ -409,7 +451,7 @@ def _item_paths(text: str) -> dict[str, str]:
   return paths
 
 
-def _writable(path: str) -> None:
+def writable(path: str) -> None:
   """Makes a local folder and tries it; a remote one shows itself when it is first written."""
   if '://' in path:
     return

@@ -116,7 +116,8 @@ def expected_boards(load: Load, sizes: Iterable[WindowSize]) -> dict[str, dict[B
   for size in sizes:
     boards: collections.Counter[BoardCell] = collections.Counter()
     for (tenant_id, event_type, start), events in load.counted.items():
-      boards[tenant_id, event_type, size.start(start)] += events
+      for window_start in size.starts(start):
+        boards[tenant_id, event_type, window_start] += events
     expected[size.label] = boards
   return expected
 

@@ -128,8 +128,10 @@ def _moment(text: str) -> int:
 
 
 def _window(text: str) -> Any:
+  """A size such as `1d`, or `1d@Europe/Berlin` where a calendar is not that of UTC."""
+  label, _, time_zone = text.partition('@')
   try:
-    return parse_window_size(text)
+    return parse_window_size(label, time_zone or 'UTC')
   except ValueError as error:
     raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -5,12 +5,13 @@
 import contextlib
 import json
 import logging
+import pathlib
 import signal
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -70,27 +71,38 @@ def publish(blocks: beam.PCollection, job: TopKJob, run: str, redis: str | None,
   boards = deltas | 'CascadeWindows' >> CascadeWindows(
       job.windows, job.rules.parameters, not job.stream, lateness_secs,
       job.stream and job.stream.early_secs)
-  in_redis, in_postgres = [], []
-  for size in job.windows:
-    records = boards[size.label] | f'RankBoards{size.label}' >> RankBoards(
-        size, job.keep, job.generation)
-    if redis:
-      in_redis.append(records | f'WriteToRedis{size.label}' >> redisio.WriteToRedis(redis))
-    if postgres:
-      in_postgres.append(
-          records | f'WriteToPostgres{size.label}' >> postgresio.WriteToPostgres(postgres))
-    if job.parquet:
-      records | f'WriteToParquet{size.label}' >> WriteToParquet(job.parquet)
+  written = [
+      write_boards(boards[size.label] | f'RankBoards{size.label}' >> RankBoards(
+          size, job.keep, job.generation), size.label, redis, postgres, job.parquet)
+      for size in job.windows]
 
   # Only a live job's watermark tells what is final: another load of files may always follow.
   if job.stream and redis:
-    (in_redis | 'InRedis' >> beam.Flatten()
+    ([ends['redis'] for ends in written] | 'InRedis' >> beam.Flatten()
      | 'FinalInRedis' >> Finality(job.rules.base.secs, lateness_secs)
      | 'TellRedis' >> redisio.PublishWatermarkToRedis(redis, JOB, lateness_secs))
   if job.stream and postgres:
-    (in_postgres | 'InPostgres' >> beam.Flatten()
+    ([ends['postgres'] for ends in written] | 'InPostgres' >> beam.Flatten()
      | 'FinalInPostgres' >> Finality(job.rules.base.secs, lateness_secs)
      | 'TellPostgres' >> postgresio.PublishWatermarkToPostgres(postgres, JOB, lateness_secs))
+
+
+def write_boards(records: beam.PCollection, label: str, redis: str | None, postgres: str | None,
+                 parquet: str | None) -> dict[str, beam.PCollection]:
+  """Writes the boards of one window size; None leaves a store out.
+
+  Returns:
+    Of Redis and PostgreSQL the window ends (epoch seconds) that are written.
+  """
+  written = {}
+  if redis:
+    written['redis'] = records | f'WriteToRedis{label}' >> redisio.WriteToRedis(redis)
+  if postgres:
+    written['postgres'] = records | f'WriteToPostgres{label}' >> postgresio.WriteToPostgres(
+        postgres)
+  if parquet:
+    records | f'WriteToParquet{label}' >> WriteToParquet(parquet)
+  return written
 
 
 def run(argv: Sequence[str] | None = None) -> Report:
@@ -104,13 +116,13 @@ def run(argv: Sequence[str] | None = None) -> Report:
   logging.getLogger().setLevel(job.log_level)
   name = uuid.uuid4().hex
   started = time.monotonic()
-  with _servers(job) as (redis, postgres):
+  with servers(job.redis, job.postgres, job.data_dir) as (redis, postgres):
     ledger = Ledger(job.ledger)
     pipeline = beam.Pipeline(options=job.beam)
     build(pipeline, job, name, redis, postgres)
     with Progress(name, ledger):
       pipeline.run().wait_until_finish()
-    with _readers(job, redis, postgres) as stores:
+    with readers(redis, postgres, job.parquet) as stores:
       report = close_account(name, ledger, stores, job.windows, job.generation, job.parquet,
                              time.monotonic() - started)
       print(report.as_text())
@@ -128,8 +140,9 @@ def run(argv: Sequence[str] | None = None) -> Report:
 
 
 @contextlib.contextmanager
-def _readers(job: TopKJob, redis: str | None, postgres: str | None) -> Iterator[dict[str, Any]]:
-  """The stores that the job wrote to, by name, to be read."""
+def readers(redis: str | None, postgres: str | None, parquet: str | None
+            ) -> Iterator[dict[str, Any]]:
+  """The stores that a job wrote to, by name, to be read."""
   with contextlib.ExitStack() as stack:
     stores: dict[str, Any] = {}
     if redis:
@@ -137,8 +150,8 @@ def _readers(job: TopKJob, redis: str | None, postgres: str | None) -> Iterator[
     if postgres:
       stores['postgres'] = stack.enter_context(
           contextlib.closing(postgresio.PostgresBoards(postgres)))
-    if job.parquet:
-      stores['parquet'] = ParquetBoards(job.parquet)
+    if parquet:
+      stores['parquet'] = ParquetBoards(parquet)
     yield stores
 
 
@@ -157,25 +170,25 @@ def _whereabouts(job: TopKJob, redis: str | None, postgres: str | None) -> Itera
 
 
 @contextlib.contextmanager
-def _servers(job: TopKJob) -> Iterator[tuple[str | None, str | None]]:
+def servers(redis: str | None, postgres: str | None, data_dir: pathlib.Path
+            ) -> Iterator[tuple[str | None, str | None]]:
   """Starts the embedded servers that were asked for and tries the others.
 
   Yields:
     Where Redis and PostgreSQL are.
   """
   with contextlib.ExitStack() as stack:
-    redis, postgres = job.redis, job.postgres
     problems = []
     try:
       if redis == EMBEDDED:
-        redis = stack.enter_context(embedded.start_redis(job.data_dir)).url
+        redis = stack.enter_context(embedded.start_redis(data_dir)).url
       elif redis:
         redisio.check(redis)
     except (embedded.EmbeddedServerError, redisio.RedisUnavailable) as error:
       problems.append(f'--redis: {error}')
     try:
       if postgres == EMBEDDED:
-        postgres = stack.enter_context(embedded.start_postgres(job.data_dir)).url
+        postgres = stack.enter_context(embedded.start_postgres(data_dir)).url
       elif postgres:
         postgresio.check(postgres)
     except (embedded.EmbeddedServerError, postgresio.PostgresUnavailable) as error:
@@ -189,6 +202,12 @@ def _servers(job: TopKJob) -> Iterator[tuple[str | None, str | None]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
   """The command line: exit code 0, 1 when the job failed, 2 when it could not start."""
+  return command('topk', run, argv)
+
+
+def command(name: str, job: Callable[[Sequence[str] | None], Any],
+            argv: Sequence[str] | None) -> int:
+  """Runs a job whose report says whether it is `balanced`; returns the exit code."""
   stopping = threading.Event()
 
   def stop(*_: object) -> None:
@@ -198,18 +217,18 @@ def main(argv: Sequence[str] | None = None) -> int:
   with contextlib.suppress(ValueError):   # signals belong to the main thread
     signal.signal(signal.SIGTERM, stop)
   try:
-    report = run(argv)
+    report = job(argv)
   except UsageError as error:
     for problem in error.problems:
-      print(f'topk: {problem}', file=sys.stderr)
+      print(f'{name}: {problem}', file=sys.stderr)
     return 2
   except KeyboardInterrupt:
     return 130
   except Exception as error:
     if stopping.is_set():   # the runner wraps the exit of the signal
-      print('topk: stopped by SIGTERM; run it again to finish', file=sys.stderr)
+      print(f'{name}: stopped by SIGTERM; run it again to finish', file=sys.stderr)
       return _TERMINATED
-    print(f'topk: the job failed: {_first_cause(error)}', file=sys.stderr)
+    print(f'{name}: the job failed: {_first_cause(error)}', file=sys.stderr)
     return 1
   return 0 if report.balanced else 1
 

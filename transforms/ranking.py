@@ -18,7 +18,7 @@ def rank_board(board: BoardCell, size: WindowSize, encoded: bytes, keep: int,
   tenant_id, event_type, start = board
   return BoardRecord(
       tenant_id=tenant_id, event_type=event_type, window_size=size.label, window_start=start,
-      window_end=start + size.secs, generation=generation, events=summary.events,
+      window_end=size.end(start), generation=generation, events=summary.events,
       total=summary.total, tau=summary.tau, rest_upper=summary.rest_upper(keep),
       epsilon=summary.epsilon, delta=summary.delta, resolution=summary.resolution(keep),
       rows=tuple(Row(row.item, row.lower, row.upper) for row in summary.top(keep)),

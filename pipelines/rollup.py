@@ -1,0 +1,356 @@
+"""Rolls stored boards up: weeks and months of a time zone from days or hours, without the events.
+
+    python -m leaderboard.pipelines.rollup --postgres=embedded --from_size=1h --windows=1d,1w,1mo \\
+        --time_zone=Europe/Berlin
+"""
+import argparse
+import dataclasses
+import datetime
+import json
+import logging
+import pathlib
+import sys
+import time
+import zoneinfo
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from leaderboard.io import filesio
+from leaderboard.io.historyio import History, ReadSummaries
+from leaderboard.pipelines.options import (
+    EMBEDDED,
+    Parser,
+    Problems,
+    UsageError,
+    beam_options,
+    parse_known,
+    whole,
+    writable,
+)
+from leaderboard.pipelines.report import Revision
+from leaderboard.pipelines.topk import command, readers, servers, write_boards
+from leaderboard.transforms.boards import (
+    WindowSize,
+    add_sliding_sizes,
+    order_sizes,
+    parse_window_size,
+)
+from leaderboard.transforms.calendars import check_time_zone
+from leaderboard.transforms.countevents import BoardCell
+from leaderboard.transforms.rollups import RollUp
+
+PROG = 'python -m leaderboard.pipelines.rollup'
+EPILOG = """\
+examples:
+  %(prog)s --postgres=embedded --from_size=1d --windows=1w,1mo
+  %(prog)s --postgres=postgresql://db/boards --from_size=1h --windows=1d,1w,1mo \\
+      --time_zone=Europe/Berlin --from=2013-07-01 --to=2013-08-01 --redis=redis://cache:6379/0
+
+It may be run again at any time: boards that grew are replaced, others stay. Any option of Apache
+Beam may be given too. Exit codes: 0 done, 1 the job failed or a store does not hold its boards,
+2 the options are wrong or a store is out of reach.
+"""
+
+# {size label: {board: the revision that its parts make}}
+_Expected = dict[str, dict[BoardCell, Revision]]
+
+
+@dataclasses.dataclass(frozen=True)
+class RollUpJob:
+  """The options, checked and resolved.
+
+  Attributes:
+    size: window size of the stored boards.
+    sizes: of the boards to make.
+    from_secs, to_secs: epoch seconds; None for all that is stored.
+    redis, postgres: None, `embedded`, or where the server is.
+  """
+  size: WindowSize
+  sizes: list[WindowSize]
+  time_zone: str
+  from_secs: int | None
+  to_secs: int | None
+  keep: int
+  generation: int
+  redis: str | None
+  postgres: str
+  parquet: str | None
+  data_dir: pathlib.Path
+  report: str | None
+  log_level: str
+  beam: PipelineOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+  """The stored boards that are merged, in epoch seconds.
+
+  Attributes:
+    from_secs, to_secs: windows that hold some of [from, to) are made.
+    starts: of the stored windows in all of those, earliest first.
+  """
+  from_secs: int
+  to_secs: int
+  starts: list[int]
+
+
+@dataclasses.dataclass
+class RollUpReport:
+  """What became of a roll-up.
+
+  Attributes:
+    boards: size label -> boards that were made.
+    events: size label -> their events; of the sliding sizes each event counts in many.
+    missing: store -> boards that it does not hold, or at an older revision.
+    newer: store -> boards that it held at a newer revision than their parts make.
+  """
+  boards: dict[str, int]
+  events: dict[str, int]
+  missing: dict[str, int]
+  newer: dict[str, int]
+  seconds: float
+
+  @property
+  def balanced(self) -> bool:
+    """Whether every store holds every board as its parts make it."""
+    return not any((*self.missing.values(), *self.newer.values()))
+
+  def as_json(self) -> dict[str, Any]:
+    return {**dataclasses.asdict(self), 'balanced': self.balanced,
+            'seconds': round(self.seconds, 3)}
+
+  def as_text(self) -> str:
+    lines = [f'{label:<14}{boards:>9,} boards of {self.events[label]:>13,} events'
+             for label, boards in self.boards.items()]
+    for store, missing in self.missing.items():
+      note = ''.join(f', {count:,} {what}' for count, what in (
+          (missing, 'MISSING'), (self.newer[store], 'already newer')) if count)
+      lines.append(f'{store:<14}holds {"its" if note else "them all"}{note}')
+    if any(self.newer.values()):
+      lines.append('newer boards hold events that their parts no longer have, or a higher '
+                   'generation; raise --generation to put this count in their place')
+    return '\n'.join([*lines, f'in {self.seconds:.1f} s'])
+
+
+def parse(argv: Sequence[str]) -> RollUpJob:
+  """Reads and checks the flags.
+
+  Raises:
+    UsageError: with every problem at once.
+  """
+  args, rest = parse_known(_parser(), argv)
+  problems = Problems()
+  zone = problems.check('--time_zone', check_time_zone, args.time_zone)
+  size = zone and problems.check('--from_size', _from_size, args.from_size, zone)
+  sizes = size and problems.check('--windows', _sizes, args.windows, size, zone)
+  if sizes and args.sliding:
+    sizes = problems.check('--sliding', add_sliding_sizes, [size, *sizes], args.sliding)
+    sizes = sizes and [other for other in sizes if other != size]
+  from_secs, to_secs = (zone and text and problems.check(flag, _moment, text, zone)
+                        for flag, text in (('--from', args.start), ('--to', args.to)))
+  if from_secs and to_secs and to_secs <= from_secs:
+    problems.found.append(f'--to: must be later than --from={args.start}; got {args.to}')
+  keep = problems.check('--keep', whole, args.keep, 1, 2**24)
+  generation = problems.check('--generation', whole, args.generation, 0, 2**31 - 1)
+  if not args.postgres:
+    problems.found.append('--postgres: is required: the store that holds the boards')
+  data_dir = pathlib.Path(args.data_dir).absolute()
+  if EMBEDDED in (args.redis, args.postgres):
+    problems.check('--data_dir', writable, str(data_dir))
+  if args.parquet:
+    problems.check('--parquet', writable, args.parquet)
+  if args.report:
+    problems.check('--report', writable, str(pathlib.Path(args.report).absolute().parent))
+  if problems.found:
+    raise UsageError(problems.found)
+  return RollUpJob(
+      size=size, sizes=sizes, time_zone=zone, from_secs=from_secs, to_secs=to_secs, keep=keep,
+      generation=generation, redis=args.redis, postgres=args.postgres,
+      parquet=args.parquet and filesio.local_path(args.parquet), data_dir=data_dir,
+      report=args.report, log_level=args.log_level, beam=beam_options(rest))
+
+
+def _parser() -> Parser:
+  parser = Parser(prog=PROG, epilog=EPILOG, allow_abbrev=False,
+                  formatter_class=argparse.RawDescriptionHelpFormatter,
+                  description='Merges stored boards into boards of coarser windows.')
+  add = parser.add_argument
+  add('--from_size', default='1d', metavar='SIZE',
+      help='window size of the stored boards: 1d (default) or, for another time zone than the '
+      'one that they were made with, 1h or finer')
+  add('--windows', default='1w,1mo', metavar='SIZES',
+      help='window sizes to make, in which it nests (default 1w,1mo)')
+  add('--time_zone', default='UTC', metavar='ZONE',
+      help='whose midnights the windows 1d, 1w (from Monday) and 1mo start at; one store takes '
+      'boards of one zone only (default UTC). Example: Europe/Berlin')
+  add('--sliding', metavar='SIZES', default='', help='sliding windows. Example: 24h/1h')
+  add('--from', dest='start', metavar='MOMENT',
+      help='makes the windows that hold this moment or later ones; in the time zone, unless it '
+      'says otherwise (default: all that is stored). Example: 2013-07-01')
+  add('--to', metavar='MOMENT', help='makes the windows that start before this moment')
+  add('--keep', default='1000', metavar='ROWS', help='rows that a board keeps (default 1000)')
+  add('--generation', default='0', metavar='N',
+      help='the least generation of a board; otherwise the highest among its parts (default 0)')
+  add('--postgres', metavar='DSN',
+      help='where the boards are, and go: postgresql://user:password@host:port/db, or `embedded`')
+  add('--redis', metavar='URL', help='where they go too: redis://host:port/db, or `embedded`')
+  add('--parquet', metavar='PATH', help='a folder of any Beam file system where they go too')
+  add('--data_dir', default='data', metavar='DIR',
+      help='where embedded servers keep their data (default data)')
+  add('--report', metavar='FILE', help='writes the closing account as JSON to this file too')
+  add('--log_level', default='CRITICAL',
+      choices=['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'],
+      help='what the libraries may say (default CRITICAL)')
+  return parser
+
+
+def _from_size(text: str, zone: str) -> WindowSize:
+  size = parse_window_size(text, zone)
+  if size.period_secs:
+    raise ValueError(f'sliding windows hold an event many times; name one of fixed length or a '
+                     f'calendar size, got {text}')
+  return size
+
+
+def _sizes(text: str, size: WindowSize, zone: str) -> list[WindowSize]:
+  """The sizes to make, finest first."""
+  ordered = order_sizes([size, *(parse_window_size(part, zone) for part in text.split(','))])
+  if ordered[0] != size:
+    raise ValueError(f'boards of {size} do not make finer ones: {ordered[0]}; name a finer '
+                     f'--from_size')
+  return ordered[1:]
+
+
+def _moment(text: str, zone: str) -> int:
+  """Epoch seconds of a date or time."""
+  try:
+    moment = datetime.datetime.fromisoformat(text.replace('Z', '+00:00'))
+  except ValueError:
+    raise ValueError(f'must be a date or time such as 2013-07-01 or 2013-07-01T14:00Z, got '
+                     f'{text!r}') from None
+  if moment.tzinfo is None:
+    moment = moment.replace(tzinfo=zoneinfo.ZoneInfo(zone))
+  return int(moment.timestamp())
+
+
+def build(pipeline: beam.Pipeline, job: RollUpJob, parts: Parts, redis: str | None,
+          postgres: str) -> None:
+  """The way of a summary from store to stores."""
+  records = (pipeline
+             | 'ReadSummaries' >> ReadSummaries(postgres, job.size, parts.starts)
+             | 'RollUp' >> RollUp(job.size, job.sizes, parts.from_secs, parts.to_secs, job.keep,
+                                  job.generation))
+  for size in job.sizes:
+    write_boards(records[size.label], size.label, redis, postgres, job.parquet)
+
+
+def run(argv: Sequence[str] | None = None) -> RollUpReport:
+  """Rolls up, and reads the boards back from the stores.
+
+  Raises:
+    UsageError: the options are wrong, a store is out of reach or does not hold what they name.
+  """
+  job = parse(sys.argv[1:] if argv is None else argv)
+  logging.basicConfig()
+  logging.getLogger().setLevel(job.log_level)
+  started = time.monotonic()
+  with servers(job.redis, job.postgres, job.data_dir) as (redis, postgres):
+    assert postgres
+    parts = _parts(job, postgres)
+    expected = _expected(job, postgres, parts)
+    with beam.Pipeline(options=job.beam) as pipeline:
+      build(pipeline, job, parts, redis, postgres)
+    with readers(redis, postgres, job.parquet) as stores:
+      # What the parts have gained since may be in a store already.
+      since = _expected(job, postgres, parts)
+      missing = {name: _older(store, expected) for name, store in stores.items()}
+      newer = {name: _newer(store, since) for name, store in stores.items()}
+  report = RollUpReport(
+      boards={label: len(boards) for label, boards in expected.items()},
+      events={label: sum(events for _, events in boards.values())
+              for label, boards in expected.items()},
+      missing=missing, newer=newer, seconds=time.monotonic() - started)
+  print(report.as_text())
+  if job.report:
+    with open(job.report, 'w', encoding='utf-8') as file:
+      json.dump(report.as_json(), file, indent=2)
+  return report
+
+
+def _parts(job: RollUpJob, dsn: str) -> Parts:
+  """Finds the stored boards.
+
+  Raises:
+    UsageError: there are none, or they are those of another time zone.
+  """
+  starts = History(dsn, job.size.label).starts()
+  if starts:
+    from_secs = starts[0] if job.from_secs is None else job.from_secs
+    to_secs = job.size.end(starts[-1]) if job.to_secs is None else job.to_secs
+    # The first and the last window that are asked for are merged whole.
+    first = min(size.start(from_secs) for size in job.sizes)
+    last = max(size.end(size.starts(to_secs - 1)[-1]) for size in job.sizes)
+    starts = [start for start in starts if first <= start < last]
+  if not starts:
+    raise UsageError([f'--from_size: the store holds no boards of {job.size.label} in this time; '
+                      f'count the events first: python -m leaderboard.pipelines.topk'])
+  problems = []
+  for flag, size in (('--from_size', job.size), *(('--windows', size) for size in job.sizes)):
+    stored = starts if size == job.size else History(dsn, size.label).starts(first, last)
+    strange = [] if size.period_secs else [
+        start for start in stored if size.start(start) != start]
+    if strange:
+      problems.append(f'{flag}: the store holds {size.label} boards of another time zone than '
+                      f'{job.time_zone}, such as that of {_utc(strange[0])}; name their '
+                      f'--time_zone, or a store of its own')
+  if problems:
+    raise UsageError(problems)
+  return Parts(from_secs, to_secs, starts)
+
+
+def _expected(job: RollUpJob, dsn: str, parts: Parts) -> _Expected:
+  """The boards that must come of it, from the revisions of their parts alone."""
+  expected: _Expected = {size.label: {} for size in job.sizes}
+  for (tenant_id, event_type, start), revision in History(dsn, job.size.label).revisions(
+      parts.starts[0], parts.starts[-1] + 1):
+    for size in job.sizes:
+      boards = expected[size.label]
+      for window_start in size.starts(start):
+        if window_start < parts.to_secs and size.end(window_start) > parts.from_secs:
+          board = tenant_id, event_type, window_start
+          generation, events = boards.get(board, (job.generation, 0))
+          boards[board] = max(generation, revision[0]), events + revision[1]
+  return expected
+
+
+def _older(store: Any, expected: _Expected) -> int:
+  """Boards that a store does not hold, or at an older revision."""
+  return sum(revision < wanted for revision, wanted in _compared(store, expected))
+
+
+def _newer(store: Any, expected: _Expected) -> int:
+  return sum(revision > wanted for revision, wanted in _compared(store, expected))
+
+
+def _compared(store: Any, expected: _Expected) -> Iterable[tuple[Revision, Revision]]:
+  for label, boards in expected.items():
+    held = store.revisions(label, list(boards))
+    for board, wanted in boards.items():
+      yield held.get(board, (-1, -1)), wanted
+
+
+def _utc(epoch_secs: int) -> str:
+  moment = datetime.datetime.fromtimestamp(epoch_secs, datetime.timezone.utc)
+  return moment.strftime('%Y-%m-%dT%H:%M:%SZ')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """The command line: exit code 0, 1 when the job failed, 2 when it could not start."""
+  return command('rollup', run, argv)
+
+
+if __name__ == '__main__':
+  sys.exit(main())
