@@ -1,5 +1,5 @@
 """Gathering what is written inside a bundle, for every store alike."""
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import apache_beam as beam
@@ -63,12 +63,21 @@ def write_batches(records: beam.PCollection, write_fn: BoardBatchFn) -> beam.PCo
           | 'Write' >> beam.ParDo(write_fn).with_output_types(int))
 
 
-class LatestFn(beam.DoFn):
-  """Hands the latest watermark (int, epoch seconds) of a bundle to `publish`, when it ends."""
+class PublishFn(beam.DoFn):
+  """Publishes the latest watermark (int, epoch seconds) of a bundle when it ends.
 
-  def publish(self, watermark_secs: int) -> None:
-    """Publishes a watermark."""
-    raise NotImplementedError
+  Args:
+    open_boards: opens the store, which has `publish_watermark` and `close`.
+    job, allowed_lateness_secs: what the store keeps with it.
+  """
+
+  def __init__(self, open_boards: Callable[[], Any], job: str, allowed_lateness_secs: int) -> None:
+    self._open_boards = open_boards
+    self._job = job
+    self._allowed_lateness_secs = allowed_lateness_secs
+
+  def setup(self) -> None:
+    self._boards = self._open_boards()
 
   def start_bundle(self) -> None:
     self._latest: int | None = None
@@ -78,4 +87,7 @@ class LatestFn(beam.DoFn):
 
   def finish_bundle(self) -> None:
     if self._latest is not None:
-      self.publish(self._latest)
+      self._boards.publish_watermark(self._job, self._latest, self._allowed_lateness_secs)
+
+  def teardown(self) -> None:
+    self._boards.close()

@@ -1,6 +1,7 @@
 """PostgreSQL: the history of boards, one row each, newer revisions over older ones only."""
 import dataclasses
 import datetime
+import functools
 import importlib.resources
 import json
 import random
@@ -14,7 +15,7 @@ import psycopg
 from apache_beam.metrics import Metrics
 from psycopg import sql
 
-from leaderboard.io.batching import BoardBatchFn, LatestFn, write_batches
+from leaderboard.io.batching import BoardBatchFn, PublishFn, write_batches
 from leaderboard.transforms.boards import BoardRecord, Row
 from leaderboard.transforms.countevents import BoardCell
 from leaderboard.transforms.revisions import Change
@@ -346,22 +347,5 @@ class PublishWatermarkToPostgres(beam.PTransform):
   allowed_lateness_secs: int = 0
 
   def expand(self, watermarks: beam.PCollection) -> beam.PCollection:
-    return watermarks | 'Publish' >> beam.ParDo(
-        _PublishFn(self.dsn, self.job, self.allowed_lateness_secs))
-
-
-class _PublishFn(LatestFn):
-
-  def __init__(self, dsn: str, job: str, allowed_lateness_secs: int) -> None:
-    self._dsn = dsn
-    self._job = job
-    self._allowed_lateness_secs = allowed_lateness_secs
-
-  def setup(self) -> None:
-    self._boards = PostgresBoards(self._dsn)
-
-  def publish(self, watermark_secs: int) -> None:
-    self._boards.publish_watermark(self._job, watermark_secs, self._allowed_lateness_secs)
-
-  def teardown(self) -> None:
-    self._boards.close()
+    return watermarks | 'Publish' >> beam.ParDo(PublishFn(
+        functools.partial(PostgresBoards, self.dsn), self.job, self.allowed_lateness_secs))

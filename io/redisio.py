@@ -8,6 +8,7 @@ changed. Per tenant, type and size: `...:latest`, the start of the newest window
 watermark, `topk:jobs:name` the hash of one.
 """
 import dataclasses
+import functools
 import importlib.resources
 import json
 import random
@@ -21,7 +22,7 @@ import apache_beam as beam
 import redis
 from apache_beam.metrics import Metrics
 
-from leaderboard.io.batching import BoardBatchFn, LatestFn, write_batches
+from leaderboard.io.batching import BoardBatchFn, PublishFn, write_batches
 from leaderboard.transforms.boards import BoardRecord, Row
 from leaderboard.transforms.countevents import BoardCell
 from leaderboard.transforms.revisions import Change
@@ -292,22 +293,5 @@ class PublishWatermarkToRedis(beam.PTransform):
   allowed_lateness_secs: int = 0
 
   def expand(self, watermarks: beam.PCollection) -> beam.PCollection:
-    return watermarks | 'Publish' >> beam.ParDo(
-        _PublishFn(self.url, self.job, self.allowed_lateness_secs))
-
-
-class _PublishFn(LatestFn):
-
-  def __init__(self, url: str, job: str, allowed_lateness_secs: int) -> None:
-    self._url = url
-    self._job = job
-    self._allowed_lateness_secs = allowed_lateness_secs
-
-  def setup(self) -> None:
-    self._boards = RedisBoards(self._url)
-
-  def publish(self, watermark_secs: int) -> None:
-    self._boards.publish_watermark(self._job, watermark_secs, self._allowed_lateness_secs)
-
-  def teardown(self) -> None:
-    self._boards.close()
+    return watermarks | 'Publish' >> beam.ParDo(PublishFn(
+        functools.partial(RedisBoards, self.url), self.job, self.allowed_lateness_secs))

@@ -98,18 +98,19 @@ class _Written(beam.PTransform):
 def test_latest_watermark_of_a_bundle_is_published_once_when_it_ends():
   told = []
 
-  class PublishFn(batching.LatestFn):
+  class Store:
 
-    def publish(self, watermark_secs):
-      told.append(watermark_secs)
+    def publish_watermark(self, job, watermark_secs, allowed_lateness_secs):
+      told.append((job, watermark_secs, allowed_lateness_secs))
 
-  fn = PublishFn()
+  fn = batching.PublishFn(Store, 'job', 60)
+  fn.setup()
   for bundle in ([], [-5, -7], [3, 9, 0, 9]):
     fn.start_bundle()
     for watermark in bundle:
       fn.process(watermark)
     fn.finish_bundle()
-  assert told == [-5, 9]
+  assert told == [('job', -5, 60), ('job', 9, 60)]
 
 
 def test_what_is_yielded_at_the_end_of_a_bundle_is_a_windowed_value(board):
