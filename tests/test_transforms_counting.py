@@ -2,6 +2,7 @@
 import json
 import random
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -343,3 +344,57 @@ def test_random_bytes_never_crash_and_are_all_accounted_for(lines):
     counter.close()
   assert counted.read == len(counted.rejects) == sum(
       bool(line.strip(b' \t\r\n\v\f')) for line in lines)
+
+
+# Blocks of messages: every line has an offset of its own.
+
+
+def messages(values, late=None, raw=None, **fields):
+  """A block of one message a line, whose offsets have gaps: 7, 17, 27, ..."""
+  offsets = np.arange(7, 7 + 10 * len(values), 10)
+  return EventBlock(OriginRange('kafka://t', 3, 7, int(offsets[-1]) + 1), b'\n'.join(values),
+                    offsets=offsets, late=late, raw=raw, **fields)
+
+
+@pytest.fixture
+def counter():
+  counter = BlockCounter(CountingRules(MINUTE, max_event_bytes=300, keep_events=True))
+  yield counter
+  counter.close()
+
+
+def test_refused_messages_keep_their_own_offsets_and_bytes(counter):
+  good, huge = event().encode(), event(item_id='x' * 300).encode()
+  values = [good, b'{bad', huge, good, huge, b'{}', good, b'\x01', good]
+  garbage = b'two\nlines'
+  counted = counter.count(messages(values, raw={7: garbage}))
+  assert sorted((r.offset, r.reason, r.data) for r in counted.rejects) == [
+      (17, 'malformed_json', b'{bad'), (27, 'too_large', huge), (47, 'too_large', huge),
+      (57, 'missing_field', b'{}'), (77, 'malformed_json', garbage)]
+  assert {(r.source, r.partition) for r in counted.rejects} == {('kafka://t', 3)}
+  assert counted.read == len(values)
+  assert only_board(counted) == {'x': 4}
+  assert counted.kept['offset'].to_pylist() == [7, 37, 67, 87]
+
+
+def test_a_message_that_the_source_judged_too_late_is_not_counted(counter):
+  huge = event(item_id='x' * 300).encode()
+  values = [huge, event(item_id='a').encode(), event(item_id='a').encode(), b'{bad',
+            event(item_id='b').encode(), event(item_id='a').encode()]
+  late = np.array([False, False, True, True, True, False])
+  counted = counter.count(messages(values, late))
+  assert [(r.offset, r.reason, r.data) for r in counted.too_late] == [
+      (27, 'too_late', values[2]), (47, 'too_late', values[4])]
+  assert [r.reason for r in counted.rejects] == ['malformed_json', 'too_large']
+  assert only_board(counted) == {'a': 2}
+  assert counted.kept['offset'].to_pylist() == [17, 57]
+  assert counted.read == 6
+
+
+def test_event_times_of_messages(counter):
+  values = [event(timestamp=NEW_YEAR_MS + 5).encode(), b'{bad', event(item_id='x' * 300).encode(),
+            event(timestamp=NEW_YEAR_MS + 3).encode(), event(timestamp=1).encode(), b'{}',
+            event(timestamp=NEW_YEAR_MS + 10**6).encode()]
+  read_secs = NEW_YEAR_MS // 1000 + 60
+  assert counter.event_times(messages(values, read_secs=read_secs)).tolist() == [
+      NEW_YEAR_MS + 5, -1, -1, NEW_YEAR_MS + 3, -1, -1, read_secs * 1000]

@@ -2,10 +2,12 @@
 import dataclasses
 import datetime
 import itertools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import duckdb
 import fsspec
+import numpy as np
 import pyarrow as pa
 
 # DuckDB 1 takes nothing but bytes from a file; the copy costs a tenth of the speed.
@@ -35,17 +37,26 @@ class EventBlock:
       None when the source has none (bounded input, or nothing read yet).
     read_secs: when an endless source read the block, epoch seconds: what the future of its
       events is measured by; None for bounded input, which may hold any time.
+    offsets: of a block of messages, one a line, the offset of each: int64[lines]. None where
+      an offset follows from the place in `data`.
+    late: which lines the source judged too late, whatever `watermark_secs` says of the whole
+      block: bool[lines]; None for none.
+    raw: the original bytes of the messages that do not stand in `data` as they came, by line.
   """
   origin: OriginRange
   data: bytes | memoryview | pa.Table
   watermark_secs: int | None = None
   read_secs: int | None = None
+  offsets: np.ndarray | None = None
+  late: np.ndarray | None = None
+  raw: Mapping[int, bytes] | None = None
 
   def __reduce__(self):
     # A view of a mapped file cannot travel; its bytes can. Only a runner that does not
     # fuse reading with counting ever asks.
     data = bytes(self.data) if isinstance(self.data, memoryview) else self.data
-    return EventBlock, (self.origin, data, self.watermark_secs, self.read_secs)
+    return EventBlock, (self.origin, data, self.watermark_secs, self.read_secs, self.offsets,
+                        self.late, self.raw)
 
 
 class BlockFiles(fsspec.AbstractFileSystem):

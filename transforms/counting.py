@@ -119,6 +119,26 @@ class BlockCounter:
       latest_ms = query.latest_ms()
     return None if latest_ms is None else latest_ms // 1000
 
+  def event_times(self, block: EventBlock) -> np.ndarray:
+    """The event time of every line of a block of messages, epoch milliseconds: int64[lines].
+
+    -1 where a line tells none that is in range. An event of the future tells no more than the
+    moment when it was read.
+    """
+    assert block.offsets is not None and not isinstance(block.data, pa.Table)
+    data = memoryview(block.data)
+    holes = [*lines.too_large(data, self._rules.max_event_bytes)]
+    times = np.full(len(block.offsets), -1, np.int64)
+    pieces = [data[start:end] for start, end in lines.pieces_between(len(data), holes)]
+    with _Query(self._connection, self._files, pieces, block, self._rules) as query:
+      found = query.times_ms()
+    rows = _lines_of_rows(data, len(times), holes)
+    if len(found) != len(rows):
+      raise RuntimeError(f'the parser made {len(found)} rows of {len(rows)} lines in '
+                         f'{block.origin}; the block is not counted')
+    times[rows] = found
+    return times
+
   def _count_lines(self, block: EventBlock, data: memoryview) -> CountedBlock:
     holes = lines.too_large(data, self._rules.max_event_bytes)
     faults = ['too_large'] * len(holes)
@@ -127,9 +147,6 @@ class BlockCounter:
       # DuckDB passes over a byte order mark at the start of what it reads, and nowhere else;
       # what becomes of a line must not depend on where a block happens to begin.
       holes, faults = [marked, *holes], ['malformed_json', *faults]
-    rejects = [Refused(fault, '', bytes(data[start:min(end, start + events.KEPT_BYTES)]),
-                       block.origin.source, block.origin.partition, block.origin.start + start)
-               for fault, (start, end) in zip(faults, holes, strict=True)]
     pieces = [data[start:end] for start, end in lines.pieces_between(len(data), holes)]
 
     @functools.cache
@@ -140,10 +157,25 @@ class BlockCounter:
       return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
 
     def row_bytes(rows: np.ndarray) -> list[bytes]:
+      if block.raw:
+        return [(block.raw or {}).get(line) or bytes(data[start:end]) for line, (start, end) in zip(
+            rows_lines()[rows].tolist(), spans()[rows], strict=True)]
       return [bytes(data[start:end]) for start, end in spans()[rows]]
 
-    with _Query(self._connection, self._files, pieces, block, self._rules) as query:
-      counted = self._run(query, block, row_bytes, lambda: spans()[:, 0])
+    @functools.cache
+    def rows_lines() -> np.ndarray:
+      """The line of each row, in a block of messages."""
+      assert block.offsets is not None
+      return _lines_of_rows(data, len(block.offsets), holes)
+
+    def row_offsets() -> np.ndarray:
+      if block.offsets is None:
+        return spans()[:, 0] + block.origin.start
+      return block.offsets[rows_lines()]
+
+    late = None if block.late is None else np.flatnonzero(block.late[rows_lines()])
+    with _Query(self._connection, self._files, pieces, block, self._rules, late) as query:
+      counted = self._run(query, block, row_bytes, row_offsets)
     if not holes:
       expected = lines.count_lines(data)
     if holes or counted.read != expected:
@@ -153,7 +185,13 @@ class BlockCounter:
       raise RuntimeError(f'the parser made {counted.read} rows of {expected} lines in '
                          f'{block.origin}; the block is not counted')
     counted.read += len(holes)
-    counted.rejects += rejects
+    for fault, (start, end) in zip(faults, holes, strict=True):
+      offset = block.origin.start + start
+      if block.offsets is not None:
+        offset = int(block.offsets[lines.count_lines(data[:start])])
+      counted.rejects.append(Refused(
+          fault, '', bytes(data[start:min(end, start + events.KEPT_BYTES)]),
+          block.origin.source, block.origin.partition, offset))
     return counted
 
   def _count_table(self, block: EventBlock, table: pa.Table) -> CountedBlock:
@@ -162,7 +200,8 @@ class BlockCounter:
               for row in table.take(rows).to_pylist()]
 
     with _Query(self._connection, self._files, table, block, self._rules) as query:
-      counted = self._run(query, block, row_bytes, lambda: np.arange(len(table)))
+      counted = self._run(query, block, row_bytes,
+                          lambda: np.arange(len(table)) + block.origin.start)
     if counted.read != len(table):
       raise RuntimeError(f'{counted.read} of {len(table)} rows of {block.origin} were read; '
                          f'the block is not counted')
@@ -174,14 +213,14 @@ class BlockCounter:
 
     Args:
       row_bytes: row numbers (from 0) -> the original bytes of those rows.
-      row_offsets: () -> the offset of every row from the block's start.
+      row_offsets: () -> the offset of every row in its source.
     """
     origin = block.origin
     cells, bad = self._cells(query.counts())
     rejects: list[Refused] = []
     too_late: list[Refused] = []
     if len(bad):
-      offsets = row_offsets()[bad] + origin.start
+      offsets = row_offsets()[bad]
       for (raw, epoch_ms), line, offset in zip(
           query.raw_events(bad), row_bytes(bad), offsets.tolist(), strict=True):
         fault = events.judge(raw, line, self._rules.timestamp_format, epoch_ms,
@@ -190,10 +229,10 @@ class BlockCounter:
         (rejects if fault else too_late).append(
             Refused(reason, field, line[:events.KEPT_BYTES], origin.source, origin.partition,
                     offset))
-    if too_late and block.watermark_secs is None:
+    if too_late and block.watermark_secs is None and block.late is None:
       raise RuntimeError(f'{len(too_late)} events of {origin} were set apart without a fault, '
                          f'the first at offset {too_late[0].offset}; the block is not counted')
-    kept = query.kept_events(bad, row_offsets() + origin.start) if self._rules.keep_events else None
+    kept = query.kept_events(bad, row_offsets()) if self._rules.keep_events else None
     read = sum(cell.events for cell in cells) + len(bad)
     return CountedBlock(origin, read, cells, rejects, too_late, kept)
 
@@ -226,6 +265,11 @@ class BlockCounter:
     return cells, bad
 
 
+def _lines_of_rows(data: memoryview, count: int, holes: list[tuple[int, int]]) -> np.ndarray:
+  """Of a block of messages, one a line: the line of every row, for holes that give no row."""
+  return np.delete(np.arange(count), [lines.count_lines(data[:start]) for start, _ in holes])
+
+
 def _distinct(items: Iterable[str], weights: Iterable[int]) -> tuple[np.ndarray, np.ndarray, bytes]:
   """Adds up equal items: the number 5 and the text "5" are one item, but two in JSON."""
   totals: dict[str, int] = {}
@@ -241,12 +285,13 @@ class _Query:
 
   def __init__(self, connection: duckdb.DuckDBPyConnection, files: BlockFiles,
                data: list[memoryview] | pa.Table, block: EventBlock,
-               rules: CountingRules) -> None:
+               rules: CountingRules, late: np.ndarray | None = None) -> None:
     self._connection = connection
     self._files = files
     self._data = data
     self._block = block
     self._rules = rules
+    self._late = late   # numbers, from 0, of the rows that the source judged too late
     self._urls: list[str] = []
 
   def __enter__(self) -> '_Query':
@@ -282,12 +327,27 @@ class _Query:
       return latest
     return min(latest, read_secs * 1000)
 
+  def times_ms(self) -> np.ndarray:
+    """The event time of every row, as `BlockCounter.event_times` tells it: int64[rows]."""
+    if not self._data:
+      return np.zeros(0, np.int64)
+    read_secs = self._block.read_secs
+    told = self._cursor.sql(
+        f'select case when ms >= {events.MIN_EPOCH_SECS * 1000} '
+        f'and ms < {self._rules.end_ms(read_secs)} then ms else -1 end as ms '
+        f'from (select r, {self._moment()} as ms from ({self._raw})) order by r'
+    ).to_arrow_table()['ms'].to_numpy()
+    return told if read_secs is None else np.minimum(told, read_secs * 1000)
+
   def counts(self) -> pa.Table:
     """One row per (board, base window), and one without a board for all bad rows."""
     if not self._data:
       return pa.table({})
+    if self._late is not None:
+      self._cursor.register('late_rows', pa.table({'r': self._late + 1}))
     return self._cursor.sql(_count_statement(
-        self._raw, self._moment(), self._rules, self._block)).to_arrow_table()
+        self._raw, self._moment(), self._rules, self._block,
+        self._late is not None)).to_arrow_table()
 
   def raw_events(self, rows: np.ndarray) -> list[tuple[RawEvent, int | None]]:
     """The fields of these rows (numbers from 0, ascending) and their RFC 3339 moment."""
@@ -415,13 +475,20 @@ def _text_of(name: str) -> str:
   return f'case when ascii({name}) = 34 then {_decoded(name)} else {name}::varchar end'
 
 
-def _count_statement(raw: str, epoch_ms: str, rules: CountingRules, block: EventBlock) -> str:
+def _count_statement(raw: str, epoch_ms: str, rules: CountingRules, block: EventBlock,
+                     late_rows: bool) -> str:
   """Parse, check and group twice. A row is bad by its group's key alone, so that no good
-  row shares the fate of a bad one; the numbers of rows that might be bad ride along."""
+  row shares the fate of a bad one; the numbers of rows that might be bad ride along.
+
+  Args:
+    late_rows: whether the table `late_rows` lists rows that are too late.
+  """
   base = rules.base.secs
-  late = 'false'
+  late, key = 'false', ''
   if block.watermark_secs is not None:
     late = f'start + {base + rules.allowed_lateness_secs} <= {block.watermark_secs}'
+  if late_rows:
+    late, key = f'({late} or listed_late)', ', listed_late'
 
   def odd(field: str, max_bytes: int) -> str:
     return (f'ascii({field}) <> 34 or strlen({field}) not between 3 and {max_bytes + 2} '
@@ -444,9 +511,10 @@ checked as (
   select r, event_type, tenant_id, item_id, weight,
     case when ms >= {events.MIN_EPOCH_SECS * 1000} and ms < {rules.end_ms(block.read_secs)}
       then ms // {base * 1000} * {base} end as start
+    {', r in (select r from late_rows) as listed_late' if late_rows else ''}
   from moments),
 grouped as (
-  select event_type, tenant_id, item_id, start, weight is null as bad_weight,
+  select event_type, tenant_id, item_id, start{key}, weight is null as bad_weight,
     count(*) as events, sum(weight) as weight,
     list(r) filter (start is null or weight is null or {late}
       or event_type is null or {odd('event_type', events.MAX_EVENT_TYPE_CHARS)}
@@ -455,7 +523,7 @@ grouped as (
   from checked group by all),
 decoded as (
   select {_decoded('event_type')} as event_type, {_decoded('tenant_id')} as tenant_id,
-    {_decoded_item()} as item_id, start, bad_weight, events, weight, rows,
+    {_decoded_item()} as item_id, start{key}, bad_weight, events, weight, rows,
     ascii(item_id) = 34 as is_text
   from grouped),
 judged as (
