@@ -4,9 +4,12 @@
 other: the accounts tell what was read and where it went, the reject files hold what was
 refused, and the stores hold the boards.
 """
+import bisect
 import collections
 import dataclasses
-from collections.abc import Iterable
+import sys
+import time
+from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import pyarrow as pa
@@ -15,13 +18,15 @@ from apache_beam.io.filesystems import FileSystems
 
 from leaderboard.io import parquetio
 from leaderboard.io.rejectsio import REJECTS, TOO_LATE
+from leaderboard.transforms.blocks import OriginRange
 from leaderboard.transforms.countevents import Account, BoardCell
 
 ACCOUNTS = 'accounts'
+_PLACE = ['source', 'partition', 'offset']   # where an event stands
 
 # One row without a board says how many events were read; the others where they went.
 ACCOUNT_SCHEMA = pa.schema([
-    ('run', pa.string()), ('generation', pa.int32()),
+    ('run', pa.string()), ('generation', pa.int32()), ('written_us', pa.int64()),
     ('source', pa.string()), ('partition', pa.int32()),
     ('start', pa.int64()), ('end', pa.int64()), ('tenant_id', pa.string()),
     ('event_type', pa.string()), ('window_start', pa.int64()), ('events', pa.int64())])
@@ -60,7 +65,7 @@ class _AccountsFn(beam.DoFn):
     n = len(rows)
     origin = account.origin
     parquetio.write_table(
-        pa.table([[self._run] * n, [self._generation] * n,
+        pa.table([[self._run] * n, [self._generation] * n, [time.time_ns() // 1000] * n,
                   [origin.source] * n, [origin.partition] * n,
                   [origin.start] * n, [origin.end] * n, tenants, types, starts, events],
                  schema=ACCOUNT_SCHEMA),
@@ -84,6 +89,25 @@ class Load:
   counted: collections.Counter[BoardCell] = dataclasses.field(default_factory=collections.Counter)
   generation: int = 0
 
+  def add(self, block: '_Block') -> None:
+    self.generation = block.generation
+    self.origins.add(block.name)
+    self.sources.add(block.origin.source)
+    self.read += block.read
+    self.counted.update(block.counted)
+
+
+@dataclasses.dataclass
+class _Block:
+  """One account file: what became of one origin range."""
+  name: str
+  run: str
+  generation: int
+  written_us: int
+  origin: OriginRange
+  read: int
+  counted: dict[BoardCell, int]
+
 
 class Ledger:
   """Reads and mends the ledger under one root."""
@@ -94,19 +118,20 @@ class Ledger:
   def loads(self, since_secs: float = 0) -> dict[str, Load]:
     """Every run in the ledger, as far as it was written since a moment (epoch seconds)."""
     loads: dict[str, Load] = collections.defaultdict(Load)
-    for path, table in self._tables(ACCOUNTS, since_secs):
-      columns = table.to_pydict()
-      load = loads[columns['run'][0]]
-      load.generation = columns['generation'][0]
-      load.origins.add(_stem(path))
-      load.sources.add(columns['source'][0])
-      for *board, events in zip(columns['tenant_id'], columns['event_type'],
-                                columns['window_start'], columns['events'], strict=True):
-        if board[0] is None:
-          load.read += events
-        else:
-          load.counted[tuple(board)] += events
+    for block in self._blocks(since_secs):
+      loads[block.run].add(block)
     return dict(loads)
+
+  def whole(self, generation: int = 0) -> Load:
+    """What all runs of a generation read together, every event once.
+
+    A restarted stream cuts its blocks elsewhere than before. A range that newer ones cover has
+    been read again, and what they say of it holds.
+    """
+    whole = Load(generation=generation)
+    for block in _newest(block for block in self._blocks() if block.generation == generation):
+      whole.add(block)
+    return whole
 
   def refused(self, folder: str, origins: Iterable[str]) -> pa.Table:
     """The refused events of these origin ranges, each origin once."""
@@ -114,7 +139,10 @@ class Ledger:
     tables = [table for path, table in self._tables(folder) if _stem(path) in names]
     if not tables:
       return pa.table({'reason': pa.array([], pa.string())})
-    return pa.concat_tables(tables)
+    refused = pa.concat_tables(tables)
+    places = refused.select(_PLACE).append_column('row', pa.array(range(len(refused)), pa.int64()))
+    first = places.group_by(_PLACE, use_threads=False).aggregate([('row', 'min')])['row_min']
+    return refused.take(first.sort())
 
   def reasons(self, origins: Iterable[str]) -> dict[str, int]:
     """How many events were rejected for each reason, most frequent first."""
@@ -145,8 +173,8 @@ class Ledger:
     if old.sources & new.sources or (old.read, old.counted) != (new.read, new.counted):
       return False
     for folder in (REJECTS, TOO_LATE):
-      if _bag(self.refused(folder, old.origins), ('source', 'partition', 'offset')) != \
-          _bag(self.refused(folder, new.origins), ('source', 'partition', 'offset')):
+      if _bag(self.refused(folder, old.origins), tuple(_PLACE)) != \
+          _bag(self.refused(folder, new.origins), tuple(_PLACE)):
         return False
     return archive is None or _same_events(archive, old.origins, new.origins)
 
@@ -160,8 +188,47 @@ class Ledger:
       parquetio.delete_files([FileSystems.join(self._root, folder, f'{name}.parquet')
                               for name in sorted(origins)])
 
+  def _blocks(self, since_secs: float = 0) -> Iterator[_Block]:
+    for path, table in self._tables(ACCOUNTS, since_secs):
+      columns = table.to_pydict()
+      read, counted = 0, {}
+      for *board, events in zip(columns['tenant_id'], columns['event_type'],
+                                columns['window_start'], columns['events'], strict=True):
+        if board[0] is None:
+          read = events
+        else:
+          counted[tuple(board)] = events
+      first = {name: values[0] for name, values in columns.items()}
+      yield _Block(
+          name=_stem(path), run=first['run'], generation=first['generation'],
+          written_us=first.get('written_us', 0), read=read, counted=counted,
+          origin=OriginRange(*(first[name] for name in OriginRange._fields)))
+
   def _tables(self, folder: str, since_secs: float = 0) -> Iterable[tuple[str, pa.Table]]:
     return parquetio.read_tables(FileSystems.join(self._root, folder, '*.parquet'), since_secs)
+
+
+def _newest(blocks: Iterable[_Block]) -> Iterator[_Block]:
+  """Those blocks that newer ones of the same partition do not cover."""
+  partitions: dict[tuple[str, int], list[_Block]] = collections.defaultdict(list)
+  for block in blocks:
+    partitions[block.origin[:2]].append(block)
+  for found in partitions.values():
+    covered: list[tuple[int, int]] = []   # disjoint, in order, with gaps between them
+    for block in sorted(found, key=lambda block: (block.written_us, block.name), reverse=True):
+      start, end = block.origin.start, block.origin.end
+      first = bisect.bisect_right(covered, (start, sys.maxsize)) - 1
+      if first >= 0 and covered[first][1] >= end:
+        continue
+      yield block
+      # From here on this range, and those that it touches, are one.
+      if first < 0 or covered[first][1] < start:
+        first += 1
+      last = first
+      while last < len(covered) and covered[last][0] <= end:
+        start, end = min(start, covered[last][0]), max(end, covered[last][1])
+        last += 1
+      covered[first:last] = [(start, end)]
 
 
 def archive_files(root: str) -> list[str]:
@@ -185,7 +252,7 @@ def _file_bag(paths: list[str]) -> collections.Counter[tuple]:
   bag: collections.Counter[tuple] = collections.Counter()
   for path in paths:
     for _, table in parquetio.read_tables(path):
-      bag += _bag(table, ('source', 'partition', 'offset'))
+      bag += _bag(table, tuple(_PLACE))
   return bag
 
 

@@ -128,15 +128,27 @@ def close_account(run: str, ledger: Ledger, stores: Mapping[str, Store], sizes: 
   superseded = ledger.supersede(run, archive)
   loads = ledger.loads()
   load = loads.pop(run, Load(generation=generation))
+  return _report(load, loads.values(), ledger, stores, sizes, superseded, seconds)
+
+
+def whole_account(ledger: Ledger, stores: Mapping[str, Store], sizes: list[WindowSize],
+                  generation: int, seconds: float = 0.0) -> Report:
+  """The account of all that was ever read into a ledger, by any run, each event once: that of
+  a stream, which goes on over restarts."""
+  return _report(ledger.whole(generation), (), ledger, stores, sizes, 0, seconds)
+
+
+def _report(load: Load, others: Iterable[Load], ledger: Ledger, stores: Mapping[str, Store],
+            sizes: list[WindowSize], superseded: int, seconds: float) -> Report:
   expected = expected_boards(load, sizes)
   coarsest = expected[sizes[-1].label]
   return Report(
       events_read=load.read, events_ranked=load.counted.total(),
       events_rejected=ledger.reasons(load.origins),
       events_too_late=len(ledger.refused(TOO_LATE, load.origins)),
-      stores={name: _store_account(store, expected, sizes[0], generation)
+      stores={name: _store_account(store, expected, sizes[0], load.generation)
               for name, store in stores.items()},
-      conflicts=_conflicts(expected, loads.values(), sizes, generation),
+      conflicts=_conflicts(expected, others, sizes, load.generation),
       largest=max(coarsest, key=lambda board: (coarsest[board], board), default=None),
       superseded=superseded, seconds=seconds)
 
