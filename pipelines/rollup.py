@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from leaderboard.io import filesio
 from leaderboard.io.historyio import History, ReadSummaries
-from leaderboard.pipelines.options import (
+from leaderboard.pipelines.checks import (
     EMBEDDED,
     Parser,
     Problems,

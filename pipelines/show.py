@@ -17,7 +17,7 @@ from typing import Any
 
 from leaderboard.io import embedded, postgresio, redisio
 from leaderboard.io.parquetio import ParquetBoards
-from leaderboard.pipelines.options import EMBEDDED
+from leaderboard.pipelines.checks import EMBEDDED
 from leaderboard.transforms.boards import BoardRecord, parse_window_size
 from leaderboard.transforms.certify import certified, resolution
 from leaderboard.transforms.revisions import Change

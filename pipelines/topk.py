@@ -23,7 +23,8 @@ from leaderboard.io.parquetio import ParquetBoards, WriteArchive, WriteToParquet
 from leaderboard.io.rejectsio import REJECTS, TOO_LATE, WriteRejects
 from leaderboard.io.replayio import ReplayFiles
 from leaderboard.pipelines import show
-from leaderboard.pipelines.options import EMBEDDED, TopKJob, UsageError, parse
+from leaderboard.pipelines.checks import EMBEDDED, UsageError
+from leaderboard.pipelines.jobs import TopKJob, parse
 from leaderboard.pipelines.report import Progress, Report, close_account
 from leaderboard.transforms.countevents import CountEvents
 from leaderboard.transforms.finality import Finality

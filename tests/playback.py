@@ -20,7 +20,7 @@ from leaderboard.io.ledgerio import Ledger
 from leaderboard.io.redisio import RedisBoards
 from leaderboard.io.rejectsio import REJECTS, TOO_LATE
 from leaderboard.pipelines import topk
-from leaderboard.pipelines.options import TopKJob, parse
+from leaderboard.pipelines.jobs import TopKJob, parse
 from leaderboard.transforms.blocks import EventBlock, OriginRange
 
 

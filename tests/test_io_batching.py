@@ -8,7 +8,7 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from leaderboard.io import batching
-from leaderboard.pipelines.options import FN_API_RUNNER
+from leaderboard.pipelines.checks import FN_API_RUNNER
 
 START = 1_356_998_400
 

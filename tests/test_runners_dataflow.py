@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 
 from leaderboard.pipelines import topk
-from leaderboard.pipelines.options import parse
+from leaderboard.pipelines.jobs import parse
 
 GOLDEN = pathlib.Path(__file__).parent / 'data' / 'dataflow_graph.txt'
 JOB_TYPE_STREAMING = 2   # of the service's enumeration

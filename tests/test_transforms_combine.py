@@ -8,7 +8,7 @@ from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that
 from apache_beam.transforms import window
 
-from leaderboard.pipelines.options import FN_API_RUNNER
+from leaderboard.pipelines.checks import FN_API_RUNNER
 from leaderboard.transforms import HeavyHitters, Parameters, TopK, Weighted, combine
 from leaderboard.transforms.columnar import sum_encoded
 from leaderboard.transforms.combine import PartsCoder, SummaryFn

@@ -8,7 +8,7 @@ from apache_beam.transforms.window import TimestampedValue
 from test_transforms_windows import delta
 
 from leaderboard.io import postgresio, redisio
-from leaderboard.pipelines.options import FN_API_RUNNER
+from leaderboard.pipelines.checks import FN_API_RUNNER
 from leaderboard.transforms.boards import parse_window_sizes
 from leaderboard.transforms.finality import Finality
 from leaderboard.transforms.parameters import Parameters

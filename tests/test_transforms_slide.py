@@ -11,7 +11,7 @@ from apache_beam.transforms.window import TimestampedValue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaderboard.pipelines.options import FN_API_RUNNER
+from leaderboard.pipelines.checks import FN_API_RUNNER
 from leaderboard.transforms.boards import add_sliding_sizes, parse_window_size, parse_window_sizes
 from leaderboard.transforms.columnar import delta_bytes
 from leaderboard.transforms.heavyhitters import HeavyHitters

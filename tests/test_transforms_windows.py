@@ -9,7 +9,7 @@ from apache_beam.testing import test_pipeline, test_stream
 from apache_beam.testing.util import assert_that
 from apache_beam.transforms.window import TimestampedValue
 
-from leaderboard.pipelines.options import FN_API_RUNNER
+from leaderboard.pipelines.checks import FN_API_RUNNER
 from leaderboard.transforms.boards import add_sliding_sizes, parse_window_sizes
 from leaderboard.transforms.columnar import delta_bytes
 from leaderboard.transforms.heavyhitters import HeavyHitters

@@ -1,0 +1,115 @@
+"""Checking what a user asked for: every problem is found before anything runs, and told at once."""
+import argparse
+import difflib
+import os
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from leaderboard.transforms.boards import parse_secs
+
+EMBEDDED = 'embedded'
+FN_API_RUNNER = 'apache_beam.runners.portability.fn_api_runner.FnApiRunner'
+LOG_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
+# Runners that know their own options only when they are asked.
+_ASK_A_SERVER = ('PortableRunner', 'FlinkRunner', 'SparkRunner')
+
+
+class UsageError(Exception):
+  """What the user gave cannot work; each problem names the flag, the value and the remedy."""
+
+  def __init__(self, problems: Sequence[str]) -> None:
+    super().__init__('\n'.join(problems))
+    self.problems = list(problems)
+
+
+class Parser(argparse.ArgumentParser):
+  """Reports its errors as the checks of the flags do."""
+
+  def error(self, message: str) -> Any:
+    raise UsageError([message])
+
+
+class Problems:
+  """Collects what is wrong, so that the user is told everything at once."""
+
+  def __init__(self) -> None:
+    self.found: list[str] = []
+
+  def check(self, flag: str, read: Any, *args: Any) -> Any:
+    """What `read` makes of the arguments; None where it refuses them."""
+    try:
+      return read(*args)
+    except (ValueError, OSError) as error:
+      self.found.append(f'{flag}: {error}')
+      return None
+
+
+def beam_options(flags: Sequence[str]) -> PipelineOptions:
+  """The options of Beam, with the runner that is always there."""
+  beam = PipelineOptions(flags)
+  if beam.view_as(StandardOptions).runner in (None, 'FnApiRunner'):
+    # Beam's own default looks for a runner to download.
+    beam.view_as(StandardOptions).runner = FN_API_RUNNER
+  return beam
+
+
+def parse_known(shown: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+  """What a program's own flags say, and the flags that are Beam's.
+
+  Beam passes over flags that it does not know; a mistyped flag must not go unnoticed.
+
+  Raises:
+    UsageError: a flag is neither.
+  """
+  own, rest = shown.parse_known_args(argv)
+  every = Parser(prog=shown.prog, add_help=False, allow_abbrev=False, conflict_handler='resolve')
+  for options in PipelineOptions.__subclasses__():
+    if not options.__module__.startswith('leaderboard.'):
+      options._add_argparse_args(every)
+  known, unknown = every.parse_known_args(rest)
+  flags = [flag for flag in unknown if flag.startswith('-')]
+  if unknown and not flags:
+    raise UsageError([f'{unknown[0]!r}: every option starts with --; --help lists them'])
+  if known.runner in _ASK_A_SERVER:
+    # The rest are options of that server, which Beam asks for them; but no slips of ours.
+    ours = [name for action in shown._actions for name in action.option_strings]
+    flags = [flag for flag in flags if difflib.get_close_matches(flag.split('=')[0], ours, 1, 0.8)]
+  if flags:
+    raise UsageError([f'{flag}: unknown option; --help lists them' for flag in flags])
+  return own, rest
+
+
+def whole(text: str, least: int, most: int) -> int:
+  """Reads a whole number within limits."""
+  if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+    raise ValueError(f'must be a whole number from {least} to {most}, got {text!r}')
+  return int(text)
+
+
+def duration(text: str) -> int:
+  """Seconds of a duration such as 90s, 2h, or 0."""
+  if text.strip() in ('0', '0s', '0m', '0h', '0d'):
+    return 0
+  return parse_secs(text)
+
+
+def one_of(text: str, allowed: Sequence[str]) -> None:
+  if text not in allowed:
+    raise ValueError(f'must be one of {", ".join(allowed)}; got {text!r}')
+
+
+def writable(path: str) -> None:
+  """Makes a local folder and tries it; a remote one shows itself when it is first written."""
+  if '://' in path:
+    return
+  try:
+    os.makedirs(path, exist_ok=True)
+    # A name of its own: another job may be trying the same folder.
+    with tempfile.NamedTemporaryFile(dir=path, prefix='.write-probe-'):
+      pass
+  except OSError as error:
+    raise ValueError(f'cannot write to {path!r}: {error.strerror}; name a folder that this user '
+                     f'may write to') from None
