@@ -54,6 +54,7 @@ setuptools.setup(
     },
     entry_points={
         'console_scripts': [
+            'topk-account=leaderboard.pipelines.account:main',
             'topk-leaderboard=leaderboard.pipelines.topk:main',
             'topk-rollup=leaderboard.pipelines.rollup:main',
             'topk-show=leaderboard.pipelines.show:main',

@@ -49,6 +49,7 @@ class Report:
       revisions are equal, and a store keeps the one that came first.
     largest: the board of the coarsest window with the most events.
     superseded: origin ranges of an earlier load of the same events that were taken out.
+    seconds: that the run took; 0 where more than one run is told of.
   """
   events_read: int
   events_ranked: int
@@ -85,8 +86,9 @@ class Report:
 
   def as_text(self) -> str:
     rejected = sum(self.events_rejected.values())
-    lines = [f'read      {self.events_read:>13,} events in {self.seconds:.1f} s '
-             f'({self.events_read / max(self.seconds, 1e-9):,.0f}/s)',
+    speed = (f' in {self.seconds:.1f} s ({self.events_read / self.seconds:,.0f}/s)'
+             if self.seconds else '')
+    lines = [f'read      {self.events_read:>13,} events{speed}',
              f'counted   {self.events_counted:>13,}',
              f'rejected  {rejected:>13,}']
     lines += [f'  {reason:<16}{count:>5,}' for reason, count in self.events_rejected.items()]
@@ -132,10 +134,10 @@ def close_account(run: str, ledger: Ledger, stores: Mapping[str, Store], sizes: 
 
 
 def whole_account(ledger: Ledger, stores: Mapping[str, Store], sizes: list[WindowSize],
-                  generation: int, seconds: float = 0.0) -> Report:
+                  generation: int) -> Report:
   """The account of all that was ever read into a ledger, by any run, each event once: that of
   a stream, which goes on over restarts."""
-  return _report(ledger.whole(generation), (), ledger, stores, sizes, 0, seconds)
+  return _report(ledger.whole(generation), (), ledger, stores, sizes, 0, 0.0)
 
 
 def _report(load: Load, others: Iterable[Load], ledger: Ledger, stores: Mapping[str, Store],
