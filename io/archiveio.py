@@ -92,8 +92,10 @@ def read_folder(folder: str, from_secs: int, to_secs: int,
     times = table['timestamp'].cast(pa.timestamp('ms'))
     within = pc.and_(pc.greater_equal(times, ends[0]), pc.less(times, ends[1]))
     tables.append(table.select(_COLUMNS).filter(within))
-  events = _distinct(pa.concat_tables(tables)) if tables else None
-  for start in range(0, len(events or ()), block_rows):
+  if not tables:
+    return
+  events = _distinct(pa.concat_tables(tables))
+  for start in range(0, len(events), block_rows):
     part = events.slice(start, block_rows)
     yield EventBlock(OriginRange(folder, 0, start, start + len(part)), part)
 
