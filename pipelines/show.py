@@ -149,7 +149,8 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument('--store', required=True, choices=['redis', 'postgres', 'parquet'])
   parser.add_argument('--tenant', default='default', help='tenant_id (default: default)')
   parser.add_argument('--event_type', required=True, help='such as flight')
-  parser.add_argument('--window', required=True, type=_window, help='window size, such as 1d')
+  parser.add_argument('--window', required=True, type=_window,
+                      help='window size, such as 1d, 1h_every_1m (sliding) or 1mo@Europe/Berlin')
   parser.add_argument('--at', required=True, type=_moment,
                       help='a moment inside the window, UTC: 2013-07-01 or 2013-07-01T14:30Z')
   parser.add_argument('--k', default=10, type=_positive, help='rows to print (default 10)')
