@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.io.filesystems import FileSystems
@@ -15,8 +14,7 @@ from leaderboard.io import parquetio
 from leaderboard.transforms.blocks import EventBlock, OriginRange
 
 BLOCK_ROWS = 500_000
-_ORIGIN = ('source', 'partition', 'offset')
-_COLUMNS = ('tenant_id', 'event_type', 'timestamp', 'item_id', 'weight', *_ORIGIN)
+_COLUMNS = ['tenant_id', 'event_type', 'timestamp', 'item_id', 'weight', *parquetio.ORIGIN]
 
 
 @dataclasses.dataclass
@@ -68,8 +66,7 @@ class _ReadFn(beam.DoFn):
 
 def archived_folders(root: str, from_secs: int, to_secs: int) -> list[str]:
   """The folders that may hold events of [from, to), in order."""
-  (match,) = FileSystems.match([FileSystems.join(root, 'events', '*', '*', '*', '*.parquet')])
-  folders = {meta.path.rsplit('/', 1)[0] for meta in match.metadata_list}
+  folders = {path.rsplit('/', 1)[0] for path in parquetio.archive_files(root)}
   first, last = (_day(secs) for secs in (from_secs, to_secs - 1))
   return sorted(folder for folder in folders if first <= _date_of(folder) <= last)
 
@@ -88,26 +85,14 @@ def read_folder(folder: str, from_secs: int, to_secs: int,
   """The events of [from, to) of one folder in order of origin, in blocks of so many rows."""
   ends = [pa.scalar(secs * 1000, pa.timestamp('ms')) for secs in (from_secs, to_secs)]
   tables = []
-  for _, table in parquetio.read_tables(FileSystems.join(folder, '*.parquet')):
+  for _, table in parquetio.read_tables(
+      FileSystems.join(folder, '*.parquet'), columns=_COLUMNS):
     times = table['timestamp'].cast(pa.timestamp('ms'))
     within = pc.and_(pc.greater_equal(times, ends[0]), pc.less(times, ends[1]))
-    tables.append(table.select(_COLUMNS).filter(within))
+    tables.append(table.filter(within))
   if not tables:
     return
-  events = _distinct(pa.concat_tables(tables))
+  events = parquetio.distinct_origins(pa.concat_tables(tables))
   for start in range(0, len(events), block_rows):
     part = events.slice(start, block_rows)
     yield EventBlock(OriginRange(folder, 0, start, start + len(part)), part)
-
-
-def _distinct(events: pa.Table) -> pa.Table:
-  """Sorted by origin, every origin once."""
-  events = events.sort_by([(name, 'ascending') for name in _ORIGIN]).combine_chunks()
-  if not len(events):
-    return events
-  fresh = np.zeros(len(events), bool)
-  fresh[0] = True
-  for name in _ORIGIN:
-    codes = pc.dictionary_encode(events[name].combine_chunks()).indices.to_numpy()
-    fresh[1:] |= codes[1:] != codes[:-1]
-  return events.filter(pa.array(fresh))

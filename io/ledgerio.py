@@ -22,7 +22,6 @@ from leaderboard.transforms.blocks import OriginRange
 from leaderboard.transforms.countevents import Account, BoardCell
 
 ACCOUNTS = 'accounts'
-_PLACE = ['source', 'partition', 'offset']   # where an event stands
 
 # One row without a board says how many events were read; the others where they went.
 ACCOUNT_SCHEMA = pa.schema([
@@ -139,10 +138,7 @@ class Ledger:
     tables = [table for path, table in self._tables(folder) if _stem(path) in names]
     if not tables:
       return pa.table({'reason': pa.array([], pa.string())})
-    refused = pa.concat_tables(tables)
-    places = refused.select(_PLACE).append_column('row', pa.array(range(len(refused)), pa.int64()))
-    first = places.group_by(_PLACE, use_threads=False).aggregate([('row', 'min')])['row_min']
-    return refused.take(first.sort())
+    return parquetio.distinct_origins(pa.concat_tables(tables))
 
   def reasons(self, origins: Iterable[str]) -> dict[str, int]:
     """How many events were rejected for each reason, most frequent first."""
@@ -173,8 +169,7 @@ class Ledger:
     if old.sources & new.sources or (old.read, old.counted) != (new.read, new.counted):
       return False
     for folder in (REJECTS, TOO_LATE):
-      if _bag(self.refused(folder, old.origins), tuple(_PLACE)) != \
-          _bag(self.refused(folder, new.origins), tuple(_PLACE)):
+      if _bag(self.refused(folder, old.origins)) != _bag(self.refused(folder, new.origins)):
         return False
     return archive is None or _same_events(archive, old.origins, new.origins)
 
@@ -182,7 +177,8 @@ class Ledger:
     if not origins:
       return
     if archive is not None:
-      parquetio.delete_files([path for path in archive_files(archive) if _stem(path) in origins])
+      parquetio.delete_files([path for path in parquetio.archive_files(archive)
+                              if _stem(path) in origins])
     # The account goes last: a run that stops half-way finds it again and goes on.
     for folder in (REJECTS, TOO_LATE, ACCOUNTS):
       parquetio.delete_files([FileSystems.join(self._root, folder, f'{name}.parquet')
@@ -201,6 +197,7 @@ class Ledger:
       first = {name: values[0] for name, values in columns.items()}
       yield _Block(
           name=_stem(path), run=first['run'], generation=first['generation'],
+          # The accounts of earlier releases do not tell; they are the oldest.
           written_us=first.get('written_us', 0), read=read, counted=counted,
           origin=OriginRange(*(first[name] for name in OriginRange._fields)))
 
@@ -231,17 +228,11 @@ def _newest(blocks: Iterable[_Block]) -> Iterator[_Block]:
       covered[first:last] = [(start, end)]
 
 
-def archive_files(root: str) -> list[str]:
-  """Every file of the raw archive."""
-  (match,) = FileSystems.match([FileSystems.join(root, 'events', '*', '*', '*', '*.parquet')])
-  return [meta.path for meta in match.metadata_list]
-
-
 def _same_events(archive: str, old: set[str], new: set[str]) -> bool:
   """Whether two sets of origin ranges hold the same bag of events, compared day by day so
   that no more than one folder is in memory."""
   folders: dict[str, tuple[list[str], list[str]]] = collections.defaultdict(lambda: ([], []))
-  for path in archive_files(archive):
+  for path in parquetio.archive_files(archive):
     for side, origins in enumerate((old, new)):
       if _stem(path) in origins:
         folders[path.rsplit('/', 1)[0]][side].append(path)
@@ -252,12 +243,13 @@ def _file_bag(paths: list[str]) -> collections.Counter[tuple]:
   bag: collections.Counter[tuple] = collections.Counter()
   for path in paths:
     for _, table in parquetio.read_tables(path):
-      bag += _bag(table, tuple(_PLACE))
+      bag += _bag(table)
   return bag
 
 
-def _bag(table: pa.Table, without: tuple[str, ...]) -> collections.Counter[tuple]:
-  kept = table.drop_columns([name for name in without if name in table.column_names])
+def _bag(table: pa.Table) -> collections.Counter[tuple]:
+  """The rows, wherever they stand."""
+  kept = table.drop_columns([name for name in parquetio.ORIGIN if name in table.column_names])
   return collections.Counter(zip(*(kept[name].to_pylist() for name in kept.column_names),
                                  strict=True))
 

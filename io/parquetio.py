@@ -29,6 +29,7 @@ from leaderboard.transforms.countevents import BoardCell, KeptBlock
 # The longest name that a folder may have is 255 bytes on common file systems.
 _MAX_NAME_BYTES = 200
 _FLUSH_ROWS = 500_000
+ORIGIN = ['source', 'partition', 'offset']   # the columns that tell where an event stands
 
 BOARD_SCHEMA = pa.schema([
     ('tenant_id', pa.string()), ('event_type', pa.string()), ('window_size', pa.string()),
@@ -83,8 +84,10 @@ def make_folder(folder: str) -> None:
       raise
 
 
-def read_tables(pattern: str, since_secs: float = 0) -> Iterable[tuple[str, pa.Table]]:
-  """(path, table) of every Parquet file that matches and was written since (epoch seconds)."""
+def read_tables(pattern: str, since_secs: float = 0,
+                columns: list[str] | None = None) -> Iterable[tuple[str, pa.Table]]:
+  """(path, table) of every Parquet file that matches and was written since (epoch seconds), all
+  columns or those named."""
   (match,) = FileSystems.match([pattern])
   for meta in sorted(match.metadata_list, key=lambda meta: meta.path):
     # A file system that does not tell the time of a file says 0 or None.
@@ -93,7 +96,7 @@ def read_tables(pattern: str, since_secs: float = 0) -> Iterable[tuple[str, pa.T
     with FileSystems.open(meta.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
       # Not pq.read_table: its pool threads hold the Python file and may let go of it only when
       # the interpreter ends, which aborts the process after its work is done (measured).
-      yield meta.path, pq.ParquetFile(file).read(use_threads=False)
+      yield meta.path, pq.ParquetFile(file).read(columns, use_threads=False)
 
 
 def delete_files(paths: list[str]) -> None:
@@ -150,13 +153,31 @@ class _ArchiveFn(beam.DoFn):
 
 def _runs(events: pa.Table) -> Iterable[tuple[int, int]]:
   """(first, end) of every stretch of equal tenant, type and day of a sorted table."""
-  # group_by does not promise the order of its groups: compare neighbours instead.
-  changes = np.zeros(max(len(events) - 1, 0), bool)
-  for name in ('tenant_id', 'event_type', 'day'):
-    codes = pc.dictionary_encode(events[name].combine_chunks()).indices.to_numpy()
-    changes |= codes[1:] != codes[:-1]
-  starts = [0, *(np.flatnonzero(changes) + 1).tolist()]
+  starts = np.flatnonzero(_firsts(events, ['tenant_id', 'event_type', 'day'])).tolist()
   return zip(starts, [*starts[1:], len(events)], strict=True)
+
+
+def distinct_origins(events: pa.Table) -> pa.Table:
+  """The events in order of origin, each origin once: a replay may have written some again."""
+  events = events.sort_by([(name, 'ascending') for name in ORIGIN]).combine_chunks()
+  return events.filter(pa.array(_firsts(events, ORIGIN)))
+
+
+def _firsts(table: pa.Table, names: list[str]) -> np.ndarray:
+  """Which rows of a sorted table differ from the one before in one of these columns."""
+  # group_by does not promise the order of its groups: compare neighbours instead.
+  firsts = np.zeros(len(table), bool)
+  firsts[:1] = True
+  for name in names:
+    codes = pc.dictionary_encode(table[name].combine_chunks()).indices.to_numpy()
+    firsts[1:] |= codes[1:] != codes[:-1]
+  return firsts
+
+
+def archive_files(root: str) -> list[str]:
+  """Every file of the raw archive."""
+  (match,) = FileSystems.match([FileSystems.join(root, 'events', '*', '*', '*', '*.parquet')])
+  return [meta.path for meta in match.metadata_list]
 
 
 @dataclasses.dataclass

@@ -10,8 +10,8 @@ import sys
 import duckdb
 import pytest
 
-from leaderboard.io.ledgerio import Ledger, archive_files
-from leaderboard.io.parquetio import ParquetBoards, read_tables
+from leaderboard.io.ledgerio import Ledger
+from leaderboard.io.parquetio import ParquetBoards, archive_files, read_tables
 from leaderboard.io.postgresio import PostgresBoards
 from leaderboard.io.redisio import RedisBoards
 from leaderboard.pipelines import show, topk

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from leaderboard.io import embedded
-from leaderboard.io.ledgerio import archive_files
+from leaderboard.io.parquetio import archive_files
 from leaderboard.io.redisio import RedisBoards
 from leaderboard.pipelines import topk
 

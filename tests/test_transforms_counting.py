@@ -365,12 +365,13 @@ def counter():
 
 def test_refused_messages_keep_their_own_offsets_and_bytes(counter):
   good, huge = event().encode(), event(item_id='x' * 300).encode()
-  values = [good, b'{bad', huge, good, huge, b'{}', good, b'\x01', good]
+  values = [good, b'{bad', huge, good, huge, b'{}', good, b'\x01', good, b'\x01']
   garbage = b'two\nlines'
-  counted = counter.count(messages(values, raw={7: garbage}))
+  counted = counter.count(messages(values, raw={7: garbage, 9: b''}))
   assert sorted((r.offset, r.reason, r.data) for r in counted.rejects) == [
       (17, 'malformed_json', b'{bad'), (27, 'too_large', huge), (47, 'too_large', huge),
-      (57, 'missing_field', b'{}'), (77, 'malformed_json', garbage)]
+      (57, 'missing_field', b'{}'), (77, 'malformed_json', garbage),
+      (97, 'malformed_json', b'')]
   assert {(r.source, r.partition) for r in counted.rejects} == {('kafka://t', 3)}
   assert counted.read == len(values)
   assert only_board(counted) == {'x': 4}
@@ -398,3 +399,9 @@ def test_event_times_of_messages(counter):
   read_secs = NEW_YEAR_MS // 1000 + 60
   assert counter.event_times(messages(values, read_secs=read_secs)).tolist() == [
       NEW_YEAR_MS + 5, -1, -1, NEW_YEAR_MS + 3, -1, -1, read_secs * 1000]
+
+
+def test_a_marked_message_is_refused_and_tells_no_time(counter):
+  block = messages([b'\xef\xbb\xbf' + event().encode(), event().encode()])
+  assert counter.event_times(block).tolist() == [-1, NEW_YEAR_MS]
+  assert [(r.offset, r.reason) for r in counter.count(block).rejects] == [(7, 'malformed_json')]

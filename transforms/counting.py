@@ -127,7 +127,7 @@ class BlockCounter:
     """
     assert block.offsets is not None and not isinstance(block.data, pa.Table)
     data = memoryview(block.data)
-    holes = [*lines.too_large(data, self._rules.max_event_bytes)]
+    holes, _ = self._holes(data)
     times = np.full(len(block.offsets), -1, np.int64)
     pieces = [data[start:end] for start, end in lines.pieces_between(len(data), holes)]
     with _Query(self._connection, self._files, pieces, block, self._rules) as query:
@@ -139,7 +139,8 @@ class BlockCounter:
     times[rows] = found
     return times
 
-  def _count_lines(self, block: EventBlock, data: memoryview) -> CountedBlock:
+  def _holes(self, data: memoryview) -> tuple[list[tuple[int, int]], list[str]]:
+    """(start, end) of the lines that must not reach the parser, and the fault of each."""
     holes = lines.too_large(data, self._rules.max_event_bytes)
     faults = ['too_large'] * len(holes)
     marked = lines.marked_first_line(data)
@@ -147,6 +148,10 @@ class BlockCounter:
       # DuckDB passes over a byte order mark at the start of what it reads, and nowhere else;
       # what becomes of a line must not depend on where a block happens to begin.
       holes, faults = [marked, *holes], ['malformed_json', *faults]
+    return holes, faults
+
+  def _count_lines(self, block: EventBlock, data: memoryview) -> CountedBlock:
+    holes, faults = self._holes(data)
     pieces = [data[start:end] for start, end in lines.pieces_between(len(data), holes)]
 
     @functools.cache
@@ -157,10 +162,11 @@ class BlockCounter:
       return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
 
     def row_bytes(rows: np.ndarray) -> list[bytes]:
-      if block.raw:
-        return [(block.raw or {}).get(line) or bytes(data[start:end]) for line, (start, end) in zip(
-            rows_lines()[rows].tolist(), spans()[rows], strict=True)]
-      return [bytes(data[start:end]) for start, end in spans()[rows]]
+      found = [bytes(data[start:end]) for start, end in spans()[rows]]
+      if not block.raw:
+        return found
+      numbers = rows_lines()[rows].tolist()
+      return [block.raw.get(line, text) for line, text in zip(numbers, found, strict=True)]
 
     @functools.cache
     def rows_lines() -> np.ndarray:
@@ -318,26 +324,25 @@ class _Query:
     """The newest event time in range, no later than the moment when the block was read."""
     if not self._data:
       return None
-    read_secs = self._block.read_secs
-    ((latest,),) = self._cursor.sql(
-        f'select max(ms) from (select {self._moment()} as ms from ({self._raw})) '
-        f'where ms >= {events.MIN_EPOCH_SECS * 1000} '
-        f'and ms < {self._rules.end_ms(read_secs)}').fetchall()
-    if latest is None or read_secs is None:
-      return latest
-    return min(latest, read_secs * 1000)
+    ((latest,),) = self._cursor.sql(f'select max(ms) from ({self._times()})').fetchall()
+    return latest
 
   def times_ms(self) -> np.ndarray:
     """The event time of every row, as `BlockCounter.event_times` tells it: int64[rows]."""
     if not self._data:
       return np.zeros(0, np.int64)
-    read_secs = self._block.read_secs
-    told = self._cursor.sql(
-        f'select case when ms >= {events.MIN_EPOCH_SECS * 1000} '
-        f'and ms < {self._rules.end_ms(read_secs)} then ms else -1 end as ms '
-        f'from (select r, {self._moment()} as ms from ({self._raw})) order by r'
+    return self._cursor.sql(
+        f'select coalesce(ms, -1) as ms from ({self._times()}) order by r'
     ).to_arrow_table()['ms'].to_numpy()
-    return told if read_secs is None else np.minimum(told, read_secs * 1000)
+
+  def _times(self) -> str:
+    """The statement of the event time of every row: null out of range, and no later than the
+    moment when the block was read."""
+    read_secs = self._block.read_secs
+    told = 'ms' if read_secs is None else f'least(ms, {read_secs * 1000})'
+    return (f'select r, case when ms >= {events.MIN_EPOCH_SECS * 1000} '
+            f'and ms < {self._rules.end_ms(read_secs)} then {told} end as ms '
+            f'from (select r, {self._moment()} as ms from ({self._raw}))')
 
   def counts(self) -> pa.Table:
     """One row per (board, base window), and one without a board for all bad rows."""
