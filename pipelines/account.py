@@ -12,11 +12,11 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from leaderboard.io import filesio
 from leaderboard.io.ledgerio import Ledger
-from leaderboard.pipelines.checks import EMBEDDED, Parser, Problems, UsageError, whole, writable
+from leaderboard.pipelines.checks import Parser, Problems, UsageError, whole, writable
+from leaderboard.pipelines.command import command
 from leaderboard.pipelines.report import Report, whole_account
-from leaderboard.pipelines.topk import command, readers, servers
+from leaderboard.pipelines.stores import ALL, Stores, add_store_flags, resolve_stores
 from leaderboard.transforms.boards import WindowSize, add_sliding_sizes, parse_window_sizes
 from leaderboard.transforms.calendars import check_time_zone
 
@@ -36,11 +36,7 @@ class AccountJob:
   """The options, checked and resolved; see TopKJob."""
   windows: list[WindowSize]
   generation: int
-  redis: str | None
-  postgres: str | None
-  parquet: str | None
-  ledger: str
-  data_dir: pathlib.Path
+  stores: Stores
   report: str | None
 
 
@@ -57,18 +53,13 @@ def parse(argv: Sequence[str]) -> AccountJob:
   if windows and args.sliding:
     windows = problems.check('--sliding', add_sliding_sizes, windows, args.sliding)
   generation = problems.check('--generation', whole, args.generation, 0, 2**31 - 1)
-  data_dir = pathlib.Path(args.data_dir).absolute()
-  if EMBEDDED in (args.redis, args.postgres):
-    problems.check('--data_dir', writable, str(data_dir))
+  stores = resolve_stores(problems, args)
   if args.report:
     problems.check('--report', writable, str(pathlib.Path(args.report).absolute().parent))
   if problems.found:
     raise UsageError(problems.found)
   return AccountJob(
-      windows=windows, generation=generation, redis=args.redis, postgres=args.postgres,
-      parquet=args.parquet and filesio.local_path(args.parquet),
-      ledger=filesio.local_path(args.rejects or args.parquet or str(data_dir)),
-      data_dir=data_dir, report=args.report)
+      windows=windows, generation=generation, stores=stores, report=args.report)
 
 
 def _parser() -> Parser:
@@ -76,19 +67,13 @@ def _parser() -> Parser:
                   formatter_class=argparse.RawDescriptionHelpFormatter,
                   description='Compares what a stream read with what its stores hold.')
   add = parser.add_argument
-  add('--rejects', metavar='PATH',
-      help='folder of accounts/, rejects/ and too_late/ (default: --parquet, else --data_dir)')
   add('--windows', default='1m,5m,1h,1d', metavar='SIZES',
       help='window sizes of the job (default 1m,5m,1h,1d)')
   add('--time_zone', default='UTC', metavar='ZONE', help='of the job (default UTC)')
   add('--sliding', metavar='SIZES', default='', help='of the job. Example: 1h/1m')
   add('--generation', default='0', metavar='N', help='of the boards (default 0: a live job\'s)')
-  add('--redis', metavar='URL', help='redis://host:port/db, or `embedded`')
-  add('--postgres', metavar='DSN', help='postgresql://user:password@host:port/db, or `embedded`')
-  add('--parquet', metavar='PATH', help='folder of the board snapshots')
-  add('--data_dir', default='data', metavar='DIR',
-      help='where embedded servers keep their data (default data)')
   add('--report', metavar='FILE', help='writes the account as JSON to this file too')
+  add_store_flags(parser, ALL)
   return parser
 
 
@@ -99,11 +84,10 @@ def run(argv: Sequence[str] | None = None) -> Report:
     UsageError: the options are wrong or a store is out of reach.
   """
   job = parse(sys.argv[1:] if argv is None else argv)
-  with servers(job.redis, job.postgres, job.data_dir) as (redis, postgres), readers(
-      redis, postgres, job.parquet) as stores:
-    report = whole_account(Ledger(job.ledger), stores, job.windows, job.generation)
+  with job.stores.open() as stores, stores.readers() as readers:
+    report = whole_account(Ledger(stores.ledger), readers, job.windows, job.generation)
   if not report.events_read:
-    raise UsageError([f'--rejects: {job.ledger} holds no account of generation '
+    raise UsageError([f'--rejects: {job.stores.ledger} holds no account of generation '
                       f'{job.generation}; name the folder that the job writes to'])
   print(report.as_text())
   if job.report:

@@ -1,8 +1,10 @@
 """Checking what a user asked for: every problem is found before anything runs, and told at once."""
 import argparse
+import datetime
 import difflib
 import os
 import tempfile
+import zoneinfo
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,6 +96,24 @@ def duration(text: str) -> int:
   if text.strip() in ('0', '0s', '0m', '0h', '0d'):
     return 0
   return parse_secs(text)
+
+
+def moment(text: str, zone: str) -> int:
+  """Epoch seconds of a date or time, which is in the time zone unless it says otherwise."""
+  try:
+    found = datetime.datetime.fromisoformat(text.replace('Z', '+00:00'))
+  except ValueError:
+    raise ValueError(f'must be a date or time such as 2013-07-01 or 2013-07-01T14:00Z, got '
+                     f'{text!r}') from None
+  if found.tzinfo is None:
+    found = found.replace(tzinfo=zoneinfo.ZoneInfo(zone))
+  return int(found.timestamp())
+
+
+def utc(epoch_secs: int) -> str:
+  """How a moment is told: 2013-07-01T14:00:00Z."""
+  found = datetime.datetime.fromtimestamp(epoch_secs, datetime.timezone.utc)
+  return found.strftime('%Y-%m-%dT%H:%M:%SZ')
 
 
 def one_of(text: str, allowed: Sequence[str]) -> None:

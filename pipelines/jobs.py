@@ -2,7 +2,6 @@
 import argparse
 import dataclasses
 import os
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,6 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from leaderboard.io import filesio
 from leaderboard.pipelines.checks import (
-    EMBEDDED,
     FN_API_RUNNER,
     LOG_LEVELS,
     Parser,
@@ -24,6 +22,7 @@ from leaderboard.pipelines.checks import (
     writable,
 )
 from leaderboard.pipelines.options import OWN_OPTIONS
+from leaderboard.pipelines.stores import Stores, resolve_stores
 from leaderboard.transforms import events, hotkeys
 from leaderboard.transforms.boards import (
     WindowSize,
@@ -74,8 +73,6 @@ class TopKJob:
 
   Attributes:
     stream: None for bounded input.
-    redis, postgres: None, `embedded`, or where the server is.
-    ledger: folder of rejects/, too_late/ and accounts/.
   """
   input: str
   stream: Stream | None
@@ -84,11 +81,7 @@ class TopKJob:
   ks: list[int]
   keep: int
   generation: int
-  redis: str | None
-  postgres: str | None
-  parquet: str | None
-  ledger: str
-  data_dir: pathlib.Path
+  stores: Stores
   report: str | None
   log_level: str
   beam: PipelineOptions
@@ -115,7 +108,7 @@ def _refuse_unknown(argv: Sequence[str], prog: str) -> None:
 
 
 def _resolve(beam: PipelineOptions) -> TopKJob:
-  inputs, boards, streams, stores, running = (beam.view_as(options) for options in OWN_OPTIONS)
+  inputs, boards, streams, places, running = (beam.view_as(options) for options in OWN_OPTIONS)
   problems = Problems()
   problems.check('--input', _check_input, inputs.input)
   windows = _windows(problems, boards, beam.view_as(StandardOptions).streaming)
@@ -130,14 +123,7 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
   paths = problems.check('--item_path', _item_paths, inputs.item_path)
   problems.check('--timestamp_format', one_of, inputs.timestamp_format, events.TIMESTAMP_FORMATS)
   stream = _stream(problems, streams, beam.view_as(StandardOptions))
-  data_dir = pathlib.Path(stores.data_dir).absolute()
-  if EMBEDDED in (stores.redis, stores.postgres):
-    problems.check('--data_dir', writable, str(data_dir))
-  if stores.parquet:
-    problems.check('--parquet', writable, stores.parquet)
-  ledger = stores.rejects or stores.parquet or str(data_dir)
-  if ledger != stores.parquet:
-    problems.check('--rejects' if stores.rejects else '--data_dir', writable, ledger)
+  stores = resolve_stores(problems, places)
   if running.report:
     problems.check('--report', writable, os.path.dirname(os.path.abspath(running.report)))
   problems.check('--log_level', one_of, running.log_level, LOG_LEVELS)
@@ -151,9 +137,7 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
   return TopKJob(
       input=inputs.input, stream=stream if beam.view_as(StandardOptions).streaming else None,
       rules=rules, windows=windows, ks=ks, keep=keep,
-      generation=generation, redis=stores.redis, postgres=stores.postgres,
-      parquet=stores.parquet and filesio.local_path(stores.parquet),
-      ledger=filesio.local_path(ledger), data_dir=data_dir, report=running.report,
+      generation=generation, stores=stores, report=running.report,
       log_level=running.log_level, beam=beam)
 
 

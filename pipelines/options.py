@@ -4,6 +4,7 @@ import argparse
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from leaderboard.io import replayio
+from leaderboard.pipelines.stores import ALL, add_store_flags
 
 
 class InputOptions(PipelineOptions):
@@ -110,23 +111,7 @@ class StoreOptions(PipelineOptions):
 
   @classmethod
   def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group('stores')
-    group.add_argument(
-        '--redis', metavar='URL',
-        help='real-time boards: redis://[user:password@]host:port/db, rediss://..., or '
-        '`embedded` for a server of its own under --data_dir')
-    group.add_argument(
-        '--postgres', metavar='DSN',
-        help='board history: postgresql://user:password@host:port/db, or `embedded`')
-    group.add_argument(
-        '--parquet', metavar='PATH',
-        help='raw events and board snapshots under this folder of any Beam file system')
-    group.add_argument(
-        '--rejects', metavar='PATH',
-        help='folder for rejects/, too_late/ and accounts/ (default: --parquet, else --data_dir)')
-    group.add_argument(
-        '--data_dir', default='data', metavar='DIR',
-        help='where embedded servers keep their data for the next run (default data)')
+    add_store_flags(parser, ALL)
 
 
 class RunOptions(PipelineOptions):

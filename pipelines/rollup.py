@@ -5,38 +5,37 @@
 """
 import argparse
 import dataclasses
-import datetime
 import json
 import logging
 import pathlib
 import sys
 import time
-import zoneinfo
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from leaderboard.io import filesio
 from leaderboard.io.historyio import History, ReadSummaries
 from leaderboard.pipelines.checks import (
-    EMBEDDED,
-    Parser,
-    Problems,
-    UsageError,
-    beam_options,
-    parse_known,
-    whole,
-    writable,
+  Parser,
+  Problems,
+  UsageError,
+  beam_options,
+  moment,
+  parse_known,
+  utc,
+  whole,
+  writable,
 )
+from leaderboard.pipelines.command import command
 from leaderboard.pipelines.report import Revision
-from leaderboard.pipelines.topk import command, readers, servers, write_boards
+from leaderboard.pipelines.stores import READ, Stores, add_store_flags, resolve_stores
 from leaderboard.transforms.boards import (
-    WindowSize,
-    add_sliding_sizes,
-    order_sizes,
-    parse_window_size,
+  WindowSize,
+  add_sliding_sizes,
+  order_sizes,
+  parse_window_size,
 )
 from leaderboard.transforms.calendars import check_time_zone
 from leaderboard.transforms.countevents import BoardCell
@@ -66,7 +65,6 @@ class RollUpJob:
     size: window size of the stored boards.
     sizes: of the boards to make.
     from_secs, to_secs: epoch seconds; None for all that is stored.
-    redis, postgres: None, `embedded`, or where the server is.
   """
   size: WindowSize
   sizes: list[WindowSize]
@@ -75,10 +73,7 @@ class RollUpJob:
   to_secs: int | None
   keep: int
   generation: int
-  redis: str | None
-  postgres: str
-  parquet: str | None
-  data_dir: pathlib.Path
+  stores: Stores
   report: str | None
   log_level: str
   beam: PipelineOptions
@@ -149,7 +144,7 @@ def parse(argv: Sequence[str]) -> RollUpJob:
   if sizes and args.sliding:
     sizes = problems.check('--sliding', add_sliding_sizes, [size, *sizes], args.sliding)
     sizes = sizes and [other for other in sizes if other != size]
-  from_secs, to_secs = (zone and text and problems.check(flag, _moment, text, zone)
+  from_secs, to_secs = (zone and text and problems.check(flag, moment, text, zone)
                         for flag, text in (('--from', args.start), ('--to', args.to)))
   if from_secs and to_secs and to_secs <= from_secs:
     problems.found.append(f'--to: must be later than --from={args.start}; got {args.to}')
@@ -157,26 +152,21 @@ def parse(argv: Sequence[str]) -> RollUpJob:
   generation = problems.check('--generation', whole, args.generation, 0, 2**31 - 1)
   if not args.postgres:
     problems.found.append('--postgres: is required: the store that holds the boards')
-  data_dir = pathlib.Path(args.data_dir).absolute()
-  if EMBEDDED in (args.redis, args.postgres):
-    problems.check('--data_dir', writable, str(data_dir))
-  if args.parquet:
-    problems.check('--parquet', writable, args.parquet)
+  stores = resolve_stores(problems, args)
   if args.report:
     problems.check('--report', writable, str(pathlib.Path(args.report).absolute().parent))
   if problems.found:
     raise UsageError(problems.found)
   return RollUpJob(
       size=size, sizes=sizes, time_zone=zone, from_secs=from_secs, to_secs=to_secs, keep=keep,
-      generation=generation, redis=args.redis, postgres=args.postgres,
-      parquet=args.parquet and filesio.local_path(args.parquet), data_dir=data_dir,
-      report=args.report, log_level=args.log_level, beam=beam_options(rest))
+      generation=generation, stores=stores, report=args.report, log_level=args.log_level,
+      beam=beam_options(rest))
 
 
 def _parser() -> Parser:
   parser = Parser(prog=PROG, epilog=EPILOG, allow_abbrev=False,
                   formatter_class=argparse.RawDescriptionHelpFormatter,
-                  description='Merges stored boards into boards of coarser windows.')
+                  description='Merges boards that PostgreSQL holds into boards of coarser windows.')
   add = parser.add_argument
   add('--from_size', default='1d', metavar='SIZE',
       help='window size of the stored boards: 1d (default) or, for another time zone than the '
@@ -194,16 +184,11 @@ def _parser() -> Parser:
   add('--keep', default='1000', metavar='ROWS', help='rows that a board keeps (default 1000)')
   add('--generation', default='0', metavar='N',
       help='the least generation of a board; otherwise the highest among its parts (default 0)')
-  add('--postgres', metavar='DSN',
-      help='where the boards are, and go: postgresql://user:password@host:port/db, or `embedded`')
-  add('--redis', metavar='URL', help='where they go too: redis://host:port/db, or `embedded`')
-  add('--parquet', metavar='PATH', help='a folder of any Beam file system where they go too')
-  add('--data_dir', default='data', metavar='DIR',
-      help='where embedded servers keep their data (default data)')
   add('--report', metavar='FILE', help='writes the closing account as JSON to this file too')
   add('--log_level', default='CRITICAL',
       choices=['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'],
       help='what the libraries may say (default CRITICAL)')
+  add_store_flags(parser, READ)
   return parser
 
 
@@ -224,27 +209,14 @@ def _sizes(text: str, size: WindowSize, zone: str) -> list[WindowSize]:
   return ordered[1:]
 
 
-def _moment(text: str, zone: str) -> int:
-  """Epoch seconds of a date or time."""
-  try:
-    moment = datetime.datetime.fromisoformat(text.replace('Z', '+00:00'))
-  except ValueError:
-    raise ValueError(f'must be a date or time such as 2013-07-01 or 2013-07-01T14:00Z, got '
-                     f'{text!r}') from None
-  if moment.tzinfo is None:
-    moment = moment.replace(tzinfo=zoneinfo.ZoneInfo(zone))
-  return int(moment.timestamp())
-
-
-def build(pipeline: beam.Pipeline, job: RollUpJob, parts: Parts, redis: str | None,
-          postgres: str) -> None:
+def build(pipeline: beam.Pipeline, job: RollUpJob, parts: Parts, stores: Stores) -> None:
   """The way of a summary from store to stores."""
   records = (pipeline
-             | 'ReadSummaries' >> ReadSummaries(postgres, job.size, parts.starts)
+             | 'ReadSummaries' >> ReadSummaries(stores.postgres, job.size, parts.starts)
              | 'RollUp' >> RollUp(job.size, job.sizes, parts.from_secs, parts.to_secs, job.keep,
                                   job.generation))
   for size in job.sizes:
-    write_boards(records[size.label], size.label, redis, postgres, job.parquet)
+    stores.write(records[size.label], size.label)
 
 
 def run(argv: Sequence[str] | None = None) -> RollUpReport:
@@ -257,17 +229,17 @@ def run(argv: Sequence[str] | None = None) -> RollUpReport:
   logging.basicConfig()
   logging.getLogger().setLevel(job.log_level)
   started = time.monotonic()
-  with servers(job.redis, job.postgres, job.data_dir) as (redis, postgres):
-    assert postgres
-    parts = _parts(job, postgres)
-    expected = _expected(job, postgres, parts)
+  with job.stores.open() as stores:
+    assert stores.postgres
+    parts = _parts(job, stores.postgres)
+    expected = _expected(job, stores.postgres, parts)
     with beam.Pipeline(options=job.beam) as pipeline:
-      build(pipeline, job, parts, redis, postgres)
-    with readers(redis, postgres, job.parquet) as stores:
+      build(pipeline, job, parts, stores)
+    with stores.readers() as readers:
       # What the parts have gained since may be in a store already.
-      since = _expected(job, postgres, parts)
-      missing = {name: _older(store, expected) for name, store in stores.items()}
-      newer = {name: _newer(store, since) for name, store in stores.items()}
+      since = _expected(job, stores.postgres, parts)
+      missing = {name: _older(store, expected) for name, store in readers.items()}
+      newer = {name: _newer(store, since) for name, store in readers.items()}
   report = RollUpReport(
       boards={label: len(boards) for label, boards in expected.items()},
       events={label: sum(events for _, events in boards.values())
@@ -304,7 +276,7 @@ def _parts(job: RollUpJob, dsn: str) -> Parts:
         start for start in stored if size.start(start) != start]
     if strange:
       problems.append(f'{flag}: the store holds {size.label} boards of another time zone than '
-                      f'{job.time_zone}, such as that of {_utc(strange[0])}; name their '
+                      f'{job.time_zone}, such as that of {utc(strange[0])}; name their '
                       f'--time_zone, or a store of its own')
   if problems:
     raise UsageError(problems)
@@ -340,11 +312,6 @@ def _compared(store: Any, expected: _Expected) -> Iterable[tuple[Revision, Revis
     held = store.revisions(label, list(boards))
     for board, wanted in boards.items():
       yield held.get(board, (-1, -1)), wanted
-
-
-def _utc(epoch_secs: int) -> str:
-  moment = datetime.datetime.fromtimestamp(epoch_secs, datetime.timezone.utc)
-  return moment.strftime('%Y-%m-%dT%H:%M:%SZ')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

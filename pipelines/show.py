@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import csv
 import dataclasses
-import datetime
 import io
 import json
 import pathlib
@@ -17,7 +16,7 @@ from typing import Any
 
 from leaderboard.io import embedded, postgresio, redisio
 from leaderboard.io.parquetio import ParquetBoards
-from leaderboard.pipelines.checks import EMBEDDED
+from leaderboard.pipelines.checks import EMBEDDED, moment, utc
 from leaderboard.transforms.boards import BoardRecord, parse_window_size
 from leaderboard.transforms.certify import certified, resolution
 from leaderboard.transforms.revisions import Change
@@ -44,8 +43,8 @@ def as_json(board: BoardRecord, k: int, change: Change | None = None,
   flags = _certified(board, k)
   return {
       'tenant_id': board.tenant_id, 'event_type': board.event_type,
-      'window_size': board.window_size, 'window_start': _utc(board.window_start),
-      'window_end': _utc(board.window_end), 'events': board.events, 'total': board.total,
+      'window_size': board.window_size, 'window_start': utc(board.window_start),
+      'window_end': utc(board.window_end), 'events': board.events, 'total': board.total,
       'tau': board.tau, 'rest_upper': board.rest_upper, 'epsilon': board.epsilon,
       'delta': board.delta, 'resolution': _resolution(board, k),
       'revision': {'generation': board.generation, 'events': board.events},
@@ -110,21 +109,12 @@ def _resolution(board: BoardRecord, k: int) -> str:
   return resolution(lowers, uppers, board.rest_upper, board.tau, exact, k)
 
 
-def _utc(epoch_secs: int) -> str:
-  moment = datetime.datetime.fromtimestamp(epoch_secs, datetime.timezone.utc)
-  return moment.strftime('%Y-%m-%dT%H:%M:%SZ')
-
-
 def _moment(text: str) -> int:
   """Epoch seconds of a date or time; UTC unless it says otherwise."""
   try:
-    moment = datetime.datetime.fromisoformat(text.replace('Z', '+00:00'))
-  except ValueError:
-    raise argparse.ArgumentTypeError(
-        f'must be a date or time such as 2013-07-01 or 2013-07-01T14:00Z, got {text!r}') from None
-  if moment.tzinfo is None:
-    moment = moment.replace(tzinfo=datetime.timezone.utc)
-  return int(moment.timestamp())
+    return moment(text, 'UTC')
+  except ValueError as error:
+    raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _window(text: str) -> Any:
@@ -204,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   if board is None:
     print(f'show: {args.store} holds no board of tenant {args.tenant!r}, event type '
           f'{args.event_type!r}, window {args.window.label} at '
-          f'{_utc(args.window.start(args.at))}', file=sys.stderr)
+          f'{utc(args.window.start(args.at))}', file=sys.stderr)
     return 1
   if args.k > len(board.rows) and board.rest_upper:
     print(f'show: --k: the store keeps {len(board.rows)} rows of this board; the rest is not '

@@ -1,5 +1,6 @@
 """Plays a scenario through the main job's graph on any runner and reads the stores back."""
 import collections
+import dataclasses
 import time
 import uuid
 
@@ -134,7 +135,8 @@ def start(scenario: Scenario, flags: list[str], folder, url: str, read=from_sour
   """Starts the graph of the main job behind the scenario's own source."""
   job = job_for(scenario, flags, folder)
   pipeline = beam.Pipeline(options=job.beam)
-  topk.publish(read(pipeline, scenario), job, uuid.uuid4().hex, url, None)
+  stores = dataclasses.replace(job.stores, redis=url)
+  topk.publish(read(pipeline, scenario), job, uuid.uuid4().hex, stores)
   return pipeline.run()
 
 

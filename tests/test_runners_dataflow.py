@@ -33,7 +33,7 @@ def translated(events):
   """The job that would be submitted: its options and its portable graph."""
   job = parse([f'--input={events}', *FLAGS], 'test')
   pipeline = beam.Pipeline(options=job.beam)
-  topk.build(pipeline, job, 'run', job.redis, job.postgres)
+  topk.build(pipeline, job, 'run', job.stores)
   submitted = pipeline.run().job
   return submitted, submitted.proto_pipeline
 

@@ -1,0 +1,154 @@
+"""The stores of a job: the flags that name them, checked, and the stores themselves, opened."""
+import argparse
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+
+from leaderboard.io import embedded, filesio, postgresio, redisio
+from leaderboard.io.parquetio import ParquetBoards, WriteToParquet
+from leaderboard.pipelines.checks import EMBEDDED, Problems, UsageError, writable
+
+FAIL, SKIP = 'fail', 'skip'
+_FLAGS: dict[str, dict[str, str]] = {
+    'redis': {
+        'metavar': 'URL',
+        'help': 'real-time boards: redis://[user:password@]host:port/db, rediss://..., or '
+        '`embedded` for a server of its own under --data_dir'},
+    'postgres': {
+        'metavar': 'DSN',
+        'help': 'board history: postgresql://user:password@host:port/db, or `embedded`'},
+    'parquet': {
+        'metavar': 'PATH',
+        'help': 'raw events and board snapshots under this folder of any Beam file system'},
+    'rejects': {
+        'metavar': 'PATH',
+        'help': 'folder for rejects/, too_late/ and accounts/ (default: --parquet, else '
+        '--data_dir)'},
+    'data_dir': {
+        'metavar': 'DIR', 'default': 'data',
+        'help': 'where embedded servers keep their data for the next run (default data)'},
+}
+READ = ('redis', 'postgres', 'parquet', 'data_dir')
+ALL = (*READ, 'rejects')
+
+
+@dataclasses.dataclass(frozen=True)
+class Stores:
+  """Where boards, and what is kept beside them, go.
+
+  Attributes:
+    redis, postgres: None, `embedded`, or where the server is.
+    parquet: folder of raw events and snapshots, or None.
+    ledger: folder of rejects/, too_late/ and accounts/.
+    data_dir: of embedded servers.
+  """
+  redis: str | None
+  postgres: str | None
+  parquet: str | None
+  ledger: str
+  data_dir: pathlib.Path
+
+  @contextlib.contextmanager
+  def open(self) -> Iterator['Stores']:
+    """Starts the embedded servers that were asked for and tries the others.
+
+    Yields:
+      These stores, with the URLs of their servers.
+
+    Raises:
+      UsageError: a server is out of reach.
+    """
+    with contextlib.ExitStack() as stack:
+      problems, redis, postgres = [], self.redis, self.postgres
+      try:
+        if redis == EMBEDDED:
+          redis = stack.enter_context(embedded.start_redis(self.data_dir)).url
+        elif redis:
+          redisio.check(redis)
+      except (embedded.EmbeddedServerError, redisio.RedisUnavailable) as error:
+        problems.append(f'--redis: {error}')
+      try:
+        if postgres == EMBEDDED:
+          postgres = stack.enter_context(embedded.start_postgres(self.data_dir)).url
+        elif postgres:
+          postgresio.check(postgres)
+      except (embedded.EmbeddedServerError, postgresio.PostgresUnavailable) as error:
+        problems.append(f'--postgres: {error}')
+      if problems:
+        raise UsageError(problems)
+      if postgres:
+        postgresio.migrate(postgres)
+      yield dataclasses.replace(self, redis=redis, postgres=postgres)
+
+  @contextlib.contextmanager
+  def readers(self) -> Iterator[dict[str, Any]]:
+    """The open stores by name, to be read."""
+    with contextlib.ExitStack() as stack:
+      readers: dict[str, Any] = {}
+      if self.redis:
+        readers['redis'] = stack.enter_context(
+            contextlib.closing(redisio.RedisBoards(self.redis)))
+      if self.postgres:
+        readers['postgres'] = stack.enter_context(
+            contextlib.closing(postgresio.PostgresBoards(self.postgres)))
+      if self.parquet:
+        readers['parquet'] = ParquetBoards(self.parquet)
+      yield readers
+
+  def write(self, records: beam.PCollection, label: str) -> dict[str, beam.PCollection]:
+    """Writes the boards of one window size to the open stores.
+
+    Returns:
+      Of Redis and PostgreSQL the window ends (epoch seconds) that are written.
+    """
+    written = {}
+    if self.redis:
+      written['redis'] = records | f'WriteToRedis{label}' >> redisio.WriteToRedis(self.redis)
+    if self.postgres:
+      written['postgres'] = records | f'WriteToPostgres{label}' >> postgresio.WriteToPostgres(
+          self.postgres)
+    if self.parquet:
+      records | f'WriteToParquet{label}' >> WriteToParquet(self.parquet)
+    return written
+
+  def whereabouts(self, opened: 'Stores') -> Iterator[str]:
+    """Says where the boards are."""
+    if self.redis and opened.redis:
+      yield f'redis     {self._place("redis", self.redis, redisio.shown(opened.redis))}'
+    if self.postgres and opened.postgres:
+      yield f'postgres  {self._place("postgres", self.postgres, postgresio.shown(opened.postgres))}'
+    if self.parquet:
+      yield f'parquet   {self.parquet}'
+    yield f'rejects   {self.ledger}'
+
+  def _place(self, name: str, option: str, shown: str) -> str:
+    if option == EMBEDDED:
+      return f'{self.data_dir / name} (embedded: it runs while it is asked)'
+    return shown
+
+
+def add_store_flags(parser: Any, names: tuple[str, ...]) -> None:
+  """Adds the flags of these names to a parser."""
+  group = parser.add_argument_group('stores')
+  for name in names:
+    group.add_argument(f'--{name}', **_FLAGS[name])
+
+
+def resolve_stores(problems: Problems, args: argparse.Namespace | Any) -> Stores:
+  """What the flags of `add_store_flags` say; what is wrong goes to `problems`."""
+  data_dir = pathlib.Path(args.data_dir).absolute()
+  if EMBEDDED in (args.redis, args.postgres):
+    problems.check('--data_dir', writable, str(data_dir))
+  if args.parquet:
+    problems.check('--parquet', writable, args.parquet)
+  rejects = getattr(args, 'rejects', None)
+  ledger = rejects or args.parquet or str(data_dir)
+  if hasattr(args, 'rejects') and ledger != args.parquet:
+    problems.check('--rejects' if rejects else '--data_dir', writable, ledger)
+  return Stores(redis=args.redis, postgres=args.postgres,
+                parquet=args.parquet and filesio.local_path(args.parquet),
+                ledger=filesio.local_path(ledger), data_dir=data_dir)
