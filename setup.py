@@ -55,6 +55,7 @@ setuptools.setup(
     entry_points={
         'console_scripts': [
             'topk-account=leaderboard.pipelines.account:main',
+            'topk-backfill=leaderboard.pipelines.backfill:main',
             'topk-leaderboard=leaderboard.pipelines.topk:main',
             'topk-rollup=leaderboard.pipelines.rollup:main',
             'topk-show=leaderboard.pipelines.show:main',

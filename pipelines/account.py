@@ -13,12 +13,12 @@ import sys
 from collections.abc import Sequence
 
 from leaderboard.io.ledgerio import Ledger
+from leaderboard.pipelines.boardrules import resolve_windows
 from leaderboard.pipelines.checks import Parser, Problems, UsageError, whole, writable
 from leaderboard.pipelines.command import command
 from leaderboard.pipelines.report import Report, whole_account
 from leaderboard.pipelines.stores import ALL, Stores, add_store_flags, resolve_stores
-from leaderboard.transforms.boards import WindowSize, add_sliding_sizes, parse_window_sizes
-from leaderboard.transforms.calendars import check_time_zone
+from leaderboard.transforms.boards import WindowSize
 
 PROG = 'python -m leaderboard.pipelines.account'
 EPILOG = """\
@@ -48,10 +48,7 @@ def parse(argv: Sequence[str]) -> AccountJob:
   """
   args = _parser().parse_args(argv)
   problems = Problems()
-  zone = problems.check('--time_zone', check_time_zone, args.time_zone)
-  windows = zone and problems.check('--windows', parse_window_sizes, args.windows, zone)
-  if windows and args.sliding:
-    windows = problems.check('--sliding', add_sliding_sizes, windows, args.sliding)
+  windows = resolve_windows(problems, args)
   generation = problems.check('--generation', whole, args.generation, 0, 2**31 - 1)
   stores = resolve_stores(problems, args)
   if args.report:

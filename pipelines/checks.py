@@ -84,6 +84,20 @@ def parse_known(shown: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace,
   return own, rest
 
 
+def refuse_unknown(prog: str, epilog: str, description: str,
+                   own: Sequence[type[PipelineOptions]], argv: Sequence[str]) -> None:
+  """Shows --help, and refuses what is no flag of these options nor of Beam.
+
+  Raises:
+    UsageError: a flag is unknown.
+  """
+  shown = Parser(prog=prog, epilog=epilog, allow_abbrev=False, description=description,
+                 formatter_class=argparse.RawDescriptionHelpFormatter)
+  for options in own:
+    options._add_argparse_args(shown)
+  parse_known(shown, argv)
+
+
 def whole(text: str, least: int, most: int) -> int:
   """Reads a whole number within limits."""
   if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:

@@ -29,6 +29,25 @@ class InputOptions(PipelineOptions):
         help='longer lines are rejected unparsed (default 1048576 = 1 MiB)')
 
 
+class BackfillOptions(PipelineOptions):
+  """Which archived events are counted again."""
+
+  @classmethod
+  def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('archived events')
+    group.add_argument(
+        '--archive', metavar='PATH',
+        help='where the events are: the --parquet folder of the job that archived them '
+        '(default: --parquet)')
+    group.add_argument(
+        '--from', dest='from_moment', metavar='MOMENT',
+        help='the first window starts here: a date or time, in --time_zone unless it says '
+        'otherwise. Example: 2013-07-01')
+    group.add_argument(
+        '--to', dest='to_moment', metavar='MOMENT',
+        help='the last window ends here. Example: 2013-07-08T00:00Z')
+
+
 class BoardOptions(PipelineOptions):
   """Which boards are made."""
 

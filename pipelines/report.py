@@ -30,11 +30,13 @@ class StoreAccount:
     boards: boards of this run that the store holds.
     missing: boards of this run that it does not hold, or holds at an older revision.
     newer: boards that it holds at a newer revision: of a larger input or a higher generation.
+    recomputed: of a stream, boards that a backfill replaced; what they hold must still agree.
     counted: sum of `events` over this run's boards of the base window.
   """
   boards: int = 0
   missing: int = 0
   newer: int = 0
+  recomputed: int = 0
   counted: int = 0
 
 
@@ -81,6 +83,7 @@ class Report:
         'boards_written': {name: store.boards for name, store in self.stores.items()},
         'boards_missing': {name: store.missing for name, store in self.stores.items()},
         'boards_newer': {name: store.newer for name, store in self.stores.items()},
+        'boards_recomputed': {name: store.recomputed for name, store in self.stores.items()},
         'boards_in_conflict': self.conflicts, 'balanced': self.balanced,
         'seconds': round(self.seconds, 3)}
 
@@ -95,7 +98,8 @@ class Report:
     lines.append(f'too late  {self.events_too_late:>13,}')
     for name, store in self.stores.items():
       note = ''.join(f', {count:,} {what}' for count, what in (
-          (store.missing, 'MISSING'), (store.newer, 'already newer')) if count)
+          (store.missing, 'MISSING'), (store.newer, 'already newer'),
+          (store.recomputed, 'recomputed by a backfill')) if count)
       lines.append(f'{name:<10}{store.boards:>13,} boards{note}')
     if any(store.newer for store in self.stores.values()):
       lines.append('newer boards come from a larger input or a higher generation; raise '
@@ -128,31 +132,38 @@ def close_account(run: str, ledger: Ledger, stores: Mapping[str, Store], sizes: 
                   generation: int, archive: str | None, seconds: float) -> Report:
   """Reads the account of a finished run back from the ledger and the stores."""
   superseded = ledger.supersede(run, archive)
+  report = run_account(run, ledger, stores, sizes, generation, seconds)
+  return dataclasses.replace(report, superseded=superseded)
+
+
+def run_account(run: str, ledger: Ledger, stores: Mapping[str, Store], sizes: list[WindowSize],
+                generation: int, seconds: float) -> Report:
+  """The account of one run, which leaves what earlier ones wrote."""
   loads = ledger.loads()
   load = loads.pop(run, Load(generation=generation))
-  return _report(load, loads.values(), ledger, stores, sizes, superseded, seconds)
+  return _report(load, loads.values(), ledger, stores, sizes, seconds)
 
 
 def whole_account(ledger: Ledger, stores: Mapping[str, Store], sizes: list[WindowSize],
                   generation: int) -> Report:
   """The account of all that was ever read into a ledger, by any run, each event once: that of
   a stream, which goes on over restarts."""
-  return _report(ledger.whole(generation), (), ledger, stores, sizes, 0, 0.0)
+  return _report(ledger.whole(generation), (), ledger, stores, sizes, 0.0, recomputed=True)
 
 
 def _report(load: Load, others: Iterable[Load], ledger: Ledger, stores: Mapping[str, Store],
-            sizes: list[WindowSize], superseded: int, seconds: float) -> Report:
+            sizes: list[WindowSize], seconds: float, recomputed: bool = False) -> Report:
   expected = expected_boards(load, sizes)
   coarsest = expected[sizes[-1].label]
   return Report(
       events_read=load.read, events_ranked=load.counted.total(),
       events_rejected=ledger.reasons(load.origins),
       events_too_late=len(ledger.refused(TOO_LATE, load.origins)),
-      stores={name: _store_account(store, expected, sizes[0], load.generation)
+      stores={name: _store_account(store, expected, sizes[0], load.generation, recomputed)
               for name, store in stores.items()},
       conflicts=_conflicts(expected, others, sizes, load.generation),
       largest=max(coarsest, key=lambda board: (coarsest[board], board), default=None),
-      superseded=superseded, seconds=seconds)
+      superseded=0, seconds=seconds)
 
 
 def _conflicts(expected: dict[str, dict[BoardCell, int]], others: Iterable[Load],
@@ -169,7 +180,7 @@ def _conflicts(expected: dict[str, dict[BoardCell, int]], others: Iterable[Load]
 
 
 def _store_account(store: Store, expected: dict[str, dict[BoardCell, int]], base: WindowSize,
-                   generation: int) -> StoreAccount:
+                   generation: int, recomputed: bool) -> StoreAccount:
   account = StoreAccount()
   for label, boards in expected.items():
     held = store.revisions(label, list(boards))
@@ -177,7 +188,10 @@ def _store_account(store: Store, expected: dict[str, dict[BoardCell, int]], base
       revision = held.get(board, (-1, -1))
       account.boards += revision >= (0, 0)
       account.missing += revision < (generation, events)
-      account.newer += revision > (generation, events)
+      if recomputed and revision[0] > generation:
+        account.recomputed += 1
+      else:
+        account.newer += revision > (generation, events)
     if label == base.label:
       account.counted = sum(events for _, events in held.values())
   return account

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 import apache_beam as beam
 
 from leaderboard.io import postgresio, redisio
-from leaderboard.io.filesio import ReadBlocks
 from leaderboard.io.ledgerio import Ledger, WriteAccounts
 from leaderboard.io.parquetio import WriteArchive
 from leaderboard.io.rejectsio import REJECTS, TOO_LATE, WriteRejects
-from leaderboard.io.replayio import ReplayFiles
 from leaderboard.pipelines import show
 from leaderboard.pipelines.checks import EMBEDDED
 from leaderboard.pipelines.command import command
@@ -34,18 +32,13 @@ JOB = 'topk'   # the name under which the stores know the watermark
 
 
 def build(pipeline: beam.Pipeline, job: TopKJob, run: str, stores: Stores) -> None:
-  """The way of an event, from its file to the stores.
+  """The way of an event, from its source to the stores.
 
   Args:
     run: name under which this run's accounts are kept.
     stores: opened.
   """
-  if job.stream:
-    blocks = pipeline | 'ReplayFiles' >> ReplayFiles(
-        job.input, job.rules, job.stream.out_of_orderness_secs, job.stream.replay_bytes)
-  else:
-    blocks = pipeline | 'ReadFiles' >> ReadBlocks(job.input)
-  publish(blocks, job, run, stores)
+  publish(job.source.read(pipeline, job.rules), job, run, stores)
 
 
 def publish(blocks: beam.PCollection, job: TopKJob, run: str, stores: Stores) -> None:
@@ -55,7 +48,7 @@ def publish(blocks: beam.PCollection, job: TopKJob, run: str, stores: Stores) ->
       stores.ledger, run, job.generation)
   counted.rejects | 'WriteRejects' >> WriteRejects(stores.ledger, REJECTS)
   counted.too_late | 'WriteTooLate' >> WriteRejects(stores.ledger, TOO_LATE)
-  if stores.parquet:
+  if stores.parquet and job.rules.keep_events:
     counted.kept | 'WriteArchive' >> WriteArchive(stores.parquet)
 
   deltas, lateness_secs = counted.deltas, job.rules.allowed_lateness_secs
@@ -64,12 +57,12 @@ def publish(blocks: beam.PCollection, job: TopKJob, run: str, stores: Stores) ->
         job.rules.base, job.rules.parameters, lateness_secs, job.stream.early_secs,
         job.stream.hot_key_shards, job.stream.hot_deltas)
   boards = deltas | 'CascadeWindows' >> CascadeWindows(
-      job.windows, job.rules.parameters, not job.stream, lateness_secs,
+      job.boards.windows, job.rules.parameters, not job.stream, lateness_secs,
       job.stream and job.stream.early_secs)
   written = [
       stores.write(boards[size.label] | f'RankBoards{size.label}' >> RankBoards(
-          size, job.keep, job.generation), size.label)
-      for size in job.windows]
+          size, job.boards.keep, job.generation), size.label)
+      for size in job.boards.windows]
 
   # Only a live job's watermark tells what is final: another load of files may always follow.
   if job.stream and stores.redis:
@@ -102,14 +95,14 @@ def run(argv: Sequence[str] | None = None) -> Report:
     with Progress(name, ledger):
       pipeline.run().wait_until_finish()
     with stores.readers() as readers:
-      report = close_account(name, ledger, readers, job.windows, job.generation, stores.parquet,
-                             time.monotonic() - started)
+      report = close_account(name, ledger, readers, job.boards.windows, job.generation,
+                             stores.parquet, time.monotonic() - started)
       print(report.as_text())
       if report.largest and readers:
         tenant_id, event_type, start = report.largest
         board = next(iter(readers.values())).read_board(
-            tenant_id, event_type, job.windows[-1].label, start)
-        print('\n' + show.as_table(board, job.ks[0]) + '\n')
+            tenant_id, event_type, job.boards.windows[-1].label, start)
+        print('\n' + show.as_table(board, job.boards.ks[0]) + '\n')
   for line in job.stores.whereabouts(stores):
     print(line)
   if EMBEDDED in (job.stores.redis, job.stores.postgres):

@@ -1,0 +1,203 @@
+"""Recomputes the boards of a time that is over from the archived events, beside a live job.
+
+    python -m leaderboard.pipelines.backfill --archive=data/parquet --from=2013-07-01 \\
+        --to=2013-07-08 --redis=redis://cache:6379/0 --postgres=postgresql://db/boards
+
+The boards get the next generation, so they replace those that are there, whatever they hold.
+"""
+import dataclasses
+import json
+import logging
+import sys
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from leaderboard.io.archiveio import archived_folders
+from leaderboard.io.filesio import local_path
+from leaderboard.io.ledgerio import Ledger
+from leaderboard.pipelines import topk
+from leaderboard.pipelines.boardrules import resolve_boards
+from leaderboard.pipelines.checks import (
+    Problems,
+    UsageError,
+    beam_options,
+    moment,
+    refuse_unknown,
+    utc,
+    whole,
+)
+from leaderboard.pipelines.command import command
+from leaderboard.pipelines.jobs import TopKJob, check_running
+from leaderboard.pipelines.options import BackfillOptions, BoardOptions, RunOptions, StoreOptions
+from leaderboard.pipelines.report import Progress, Report, run_account
+from leaderboard.pipelines.sources import Archive
+from leaderboard.pipelines.stores import resolve_stores
+from leaderboard.transforms.boards import WindowSize
+from leaderboard.transforms.counting import CountingRules
+
+PROG = 'python -m leaderboard.pipelines.backfill'
+EPILOG = """\
+examples:
+  %(prog)s --archive=data/parquet --from=2013-07-01 --to=2013-07-08 --postgres=embedded
+  %(prog)s --archive=gs://bucket/boards --from=2013-07-01 --to=2013-08-01 --windows=1h,1d,1mo \\
+      --redis=redis://cache:6379/0 --postgres=postgresql://db/boards --rejects=gs://bucket/boards
+
+Both moments must be ends of windows of every size, and behind what the live job may still change.
+Give the window sizes and the ledger (--rejects) of the live job. Exit codes: 0 done, 1 the job
+failed or its accounts do not agree, 2 the options are wrong or a store is out of reach.
+"""
+OPTIONS = (BackfillOptions, BoardOptions, StoreOptions, RunOptions)
+
+
+@dataclasses.dataclass(frozen=True)
+class Backfill:
+  """The options, checked and resolved.
+
+  Attributes:
+    from_secs, to_secs: the windows of [from, to), epoch seconds.
+    generation: None for the next.
+    job: like the main job, of archived events.
+  """
+  from_secs: int
+  to_secs: int
+  generation: int | None
+  job: TopKJob
+
+
+def parse(argv: Sequence[str]) -> Backfill:
+  """Reads and checks the flags.
+
+  Raises:
+    UsageError: with every problem at once.
+  """
+  refuse_unknown(PROG, EPILOG, 'Recomputes boards from archived events into the next generation.',
+                 OPTIONS, argv)
+  return _resolve(beam_options(argv))
+
+
+def _resolve(options: PipelineOptions) -> Backfill:
+  wanted, flags, places, running = (options.view_as(one) for one in OPTIONS)
+  problems = Problems()
+  boards = resolve_boards(problems, flags, streaming=False)
+  if options.view_as(StandardOptions).streaming:
+    problems.found.append('--streaming: a backfill ends; leave it out')
+  from_secs, to_secs = (
+      _boundary(problems, flag, text, boards.windows, flags.time_zone) if boards.windows else None
+      for flag, text in (('--from', wanted.from_moment), ('--to', wanted.to_moment)))
+  if from_secs is not None and to_secs is not None and to_secs <= from_secs:
+    problems.found.append(f'--to: must be later than --from={wanted.from_moment}; got '
+                          f'{wanted.to_moment}')
+  generation = problems.check('--generation', whole, flags.generation, 0, 2**31 - 1)
+  stores = resolve_stores(problems, places)
+  archive = wanted.archive or stores.parquet
+  if not archive:
+    problems.found.append('--archive: is required: the --parquet folder of the job that archived '
+                          'the events')
+  elif from_secs is not None and to_secs is not None and from_secs < to_secs:
+    problems.check('--archive', _check_archive, archive, from_secs, to_secs)
+  check_running(problems, running)
+  if problems.found:
+    raise UsageError(problems.found)
+  assert archive and from_secs is not None and to_secs is not None
+  job = TopKJob(
+      source=Archive(local_path(archive), from_secs, to_secs), stream=None,
+      rules=CountingRules(base=boards.windows[0], parameters=boards.parameters),
+      boards=boards, generation=0, stores=stores, report=running.report,
+      log_level=running.log_level, beam=options)
+  return Backfill(from_secs, to_secs, generation or None, job)
+
+
+def _boundary(problems: Problems, flag: str, text: str | None, sizes: Sequence[WindowSize],
+              zone: str) -> int | None:
+  """Epoch seconds of a moment at which a window of every size ends and another starts."""
+  if not text:
+    problems.found.append(f'{flag}: is required: a date or time such as 2013-07-01')
+    return None
+  secs: int | None = problems.check(flag, moment, text, zone)
+  if secs is None:
+    return None
+  for size in sizes:
+    if size.period_secs:
+      problems.found.append(f'--sliding: a sliding window reaches beyond --from and --to; leave '
+                            f'{size.label} out and make it with {_ROLL_UP}')
+      return None
+    if size.start(secs) != secs:
+      problems.found.append(f'{flag}: must be a start of a window of {size.label}, such as '
+                            f'{utc(size.start(secs))}; got {text}')
+      return None
+  return secs
+
+
+_ROLL_UP = 'python -m leaderboard.pipelines.rollup'
+
+
+def _check_archive(root: str, from_secs: int, to_secs: int) -> None:
+  if not archived_folders(local_path(root), from_secs, to_secs):
+    raise ValueError(f'{root} holds no events from {utc(from_secs)} to {utc(to_secs)}; name the '
+                     f'--parquet folder of the job that archived them')
+
+
+def run(argv: Sequence[str] | None = None) -> Report:
+  """Recomputes the boards and reads their account back from the stores.
+
+  Raises:
+    UsageError: the options are wrong, a store is out of reach, or the live job may still change
+      a board of this time.
+  """
+  wanted = parse(sys.argv[1:] if argv is None else argv)
+  job = wanted.job
+  logging.basicConfig()
+  logging.getLogger().setLevel(job.log_level)
+  name = uuid.uuid4().hex
+  started = time.monotonic()
+  with job.stores.open() as stores, stores.readers() as readers:
+    ledger = Ledger(stores.ledger)
+    _refuse_open_windows(readers, wanted.to_secs)
+    job = dataclasses.replace(job, generation=wanted.generation or _next_generation(ledger))
+    pipeline = beam.Pipeline(options=job.beam)
+    topk.build(pipeline, job, name, stores)
+    with Progress(name, ledger):
+      pipeline.run().wait_until_finish()
+    report = run_account(name, ledger, readers, job.boards.windows, job.generation,
+                         time.monotonic() - started)
+  print(f'generation {job.generation}: boards from {utc(wanted.from_secs)} to '
+        f'{utc(wanted.to_secs)}')
+  print(report.as_text())
+  if job.report:
+    with open(job.report, 'w', encoding='utf-8') as file:
+      json.dump(report.as_json(), file, indent=2)
+  return report
+
+
+def _refuse_open_windows(readers: Mapping[str, Any], to_secs: int) -> None:
+  """Sees that no live job changes a board that ends by then.
+
+  Raises:
+    UsageError: a store's live watermark has not passed it.
+  """
+  problems = []
+  for name, store in readers.items():
+    until = store.final_until() if hasattr(store, 'final_until') else None
+    if until is not None and until < to_secs:
+      problems.append(f'--to: the live job may still change boards in {name} that end after '
+                      f'{utc(until)}; got {utc(to_secs)}: name an earlier moment or wait')
+  if problems:
+    raise UsageError(problems)
+
+
+def _next_generation(ledger: Ledger) -> int:
+  return 1 + max((load.generation for load in ledger.loads().values()), default=0)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """The command line: exit codes as `--help` tells them."""
+  return command('backfill', run, argv)
+
+
+if __name__ == '__main__':
+  sys.exit(main())
