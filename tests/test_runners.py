@@ -15,7 +15,8 @@ from servers import processes
 
 from leaderboard.io.ledgerio import Ledger
 from leaderboard.io.rejectsio import TOO_LATE
-from leaderboard.pipelines import topk
+from leaderboard.pipelines import account, flights, topk
+from leaderboard.pipelines.jobs import parse
 from leaderboard.transforms import windows
 from leaderboard.transforms.boards import parse_window_sizes
 from leaderboard.transforms.combine import SummaryFn
@@ -24,6 +25,7 @@ FAST = [scenario for scenario in SCENARIOS if not scenario.needs_clock]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 # In blocks that are small enough for the watermark to matter.
 REPLAY = ['--streaming', '--out_of_orderness=10m', '--replay_bytes=65536']
+WEEK_FLIGHTS = 6_667   # of the first week of 2013, three events each
 BUNDLES = ['--runner=BundleBasedDirectRunner']
 
 
@@ -157,6 +159,53 @@ def test_flink_cluster_whose_task_manager_is_killed(tmp_path, redis_url, flink_c
   check(scenario, tmp_path, redis_url)
   assert (job.checkpoints.restored, len(job.failures)) == (1, 1)
   result.cancel()
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
+@pytest.mark.slow
+def test_flink_cluster_ends_a_week_of_flights_as_a_bounded_run_does_though_killed(
+    tmp_path, redis_url, flink_cluster):
+  week = tmp_path / 'week.jsonl'
+  flights.write_flights(week, rows=WEEK_FLIGHTS)
+  sizes = '--windows=1m,5m,1h,1d'
+  bounded, live = (f'{redis_url.rsplit("/", 1)[0]}/{number}' for number in (1, 2))
+  report = topk.run([f'--input={week}', sizes, f'--data_dir={tmp_path}/bounded',
+                     f'--redis={bounded}'])
+  assert report.balanced and report.events_read > 19_000
+  whole = stored_boards(bounded)
+
+  flags = [sizes, f'--data_dir={tmp_path}/live', f'--redis={live}']
+  job = parse([f'--input={week}', '--out_of_orderness=10m', '--allowed_lateness=3d',
+               '--replay_bytes=65536', *flags, *flink_cluster.flags(2, checkpoint_msec=500)], 'test')
+  pipeline = beam.Pipeline(options=job.beam)
+  topk.build(pipeline, job, 'live', job.stores)
+  result = pipeline.run()
+  (told,) = processes.wait_for('not submitted', flink_cluster.unfinished_jobs, 60)
+  processes.wait_for('no boards', lambda: keys_of(live, '1d'), 90)
+  before = told.checkpoints.completed
+  processes.wait_for('no checkpoint', lambda: told.checkpoints.completed > before, 60)
+  flink_cluster.kill_task_manager()
+  begun = len(keys_of(live, '1d'))
+  flink_cluster.start_task_manager()
+  processes.wait_for('not restored', lambda: told.checkpoints.restored and told.running, 60)
+  # Boards are few to count and many to read.
+  boards = sum(map(len, whole.values()))
+  processes.wait_for('boards are missing', lambda: len(keys_of(live, '*')) == boards, 120)
+  processes.wait_for('not all counted', lambda: stored_boards(live) == whole, 60)
+  account_of = account.run(flags)
+  result.cancel()
+  assert 0 < begun < len(whole['1d'])   # it was in the middle
+  assert (told.checkpoints.restored, len(told.failures)) == (1, 1)
+  assert account_of.balanced
+  assert account_of.events_read == report.events_read
+  assert account_of.events_rejected == report.events_rejected
+  assert account_of.events_too_late == 0
+
+
+def keys_of(url, size):
+  """The boards of a size in Redis."""
+  with redis.Redis.from_url(url) as client:
+    return list(client.scan_iter(f'topk:*:{size}:*:board', count=10_000))
 
 
 # What follows breaks the graph on purpose: a suite that passes then would prove nothing.

@@ -39,8 +39,8 @@ taskmanager.memory.framework.heap.size: 128m
 taskmanager.memory.framework.off-heap.size: 128m
 taskmanager.memory.task.heap.size: 768m
 taskmanager.memory.task.off-heap.size: 0m
-taskmanager.memory.network.min: 64m
-taskmanager.memory.network.max: 64m
+taskmanager.memory.network.min: 128m
+taskmanager.memory.network.max: 128m
 taskmanager.memory.managed.size: 128m
 taskmanager.memory.jvm-metaspace.size: 512m
 taskmanager.memory.jvm-overhead.min: 64m
