@@ -41,10 +41,11 @@ def blocks_of(scenario: Scenario) -> list[tuple[EventBlock | None, int | None, f
   return played
 
 
+@dataclasses.dataclass
 class _Mark(CheckpointMark):
-
-  def __init__(self, place: int) -> None:
-    self.place = place
+  """Steps done, and until when the source is silent: a runner may go on with another reader."""
+  place: int = 0
+  silent_until: float = 0.0
 
 
 class ScenarioSource(UnboundedSource):
@@ -57,7 +58,7 @@ class ScenarioSource(UnboundedSource):
     return [self]
 
   def create_reader(self, options, checkpoint_mark):
-    return _Reader(self.steps, checkpoint_mark.place if checkpoint_mark else 0)
+    return _Reader(self.steps, checkpoint_mark or _Mark())
 
   def get_checkpoint_mark_coder(self):
     return PickleCoder()
@@ -65,16 +66,16 @@ class ScenarioSource(UnboundedSource):
 
 class _Reader(UnboundedReader):
 
-  def __init__(self, steps, place):
+  def __init__(self, steps, mark):
     self._steps = steps
-    self._place = place
-    self._silent_until = 0.0
+    self._place = mark.place
+    self._silent_until = mark.silent_until
 
   def start(self):
     return self.advance()
 
   def advance(self):
-    if time.monotonic() < self._silent_until:
+    if time.time() < self._silent_until:
       time.sleep(0.05)   # a runner may ask in a busy loop
       return False
     if self._place == len(self._steps):
@@ -83,7 +84,7 @@ class _Reader(UnboundedReader):
       return False
     self._block, _, pause_secs = self._steps[self._place]
     self._place += 1
-    self._silent_until = time.monotonic() + pause_secs
+    self._silent_until = time.time() + pause_secs
     return self._block is not None
 
   def get_current(self):
@@ -98,7 +99,7 @@ class _Reader(UnboundedReader):
     return _timestamp(self._steps[self._place - 1][1]) if self._place else MIN_TIMESTAMP
 
   def get_checkpoint_mark(self):
-    return _Mark(self._place)
+    return _Mark(self._place, self._silent_until)
 
 
 def _timestamp(epoch_secs):
