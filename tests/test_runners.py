@@ -133,7 +133,8 @@ def test_prism_runner(scenario, tmp_path, redis_url, prism_flags):
 def test_flink_cluster(scenario, tmp_path, redis_url, flink_cluster):
   play(scenario, flink_cluster.flags(parallelism=2), tmp_path, redis_url)
   check(scenario, tmp_path, redis_url)
-  check_revisions(scenario, redis_url, least=1)   # this one may put all panes together
+  # Late panes it may put together; the early ones of an open board are seen, by its clock.
+  check_revisions(scenario, redis_url, least=2 if scenario.needs_clock else 1)
 
 
 # The process of the task manager is gone while the calls of its Python workers are under way.
@@ -142,8 +143,8 @@ def test_flink_cluster(scenario, tmp_path, redis_url, flink_cluster):
 def test_flink_cluster_whose_task_manager_is_killed(tmp_path, redis_url, flink_cluster):
   scenario = BY_NAME['three of ten late']
   steps = list(scenario.steps)
-  # The source falls silent half-way, until it is restored from its checkpoint.
-  steps[12] = dataclasses.replace(steps[12], pause_secs=60)
+  # The source falls silent half-way, and its worker dies meanwhile.
+  steps[12] = dataclasses.replace(steps[12], pause_secs=20)
   scenario = dataclasses.replace(scenario, steps=steps)
   result = start(scenario, flink_cluster.flags(checkpoint_msec=500), tmp_path, redis_url)
   (job,) = processes.wait_for('not submitted', flink_cluster.unfinished_jobs, 60)
