@@ -25,6 +25,7 @@ setuptools.setup(
     },
     install_requires=[
         'apache-beam>=2.70,<3',
+        'confluent-kafka>=2.6,<3',
         'duckdb>=1.5',
         'fsspec>=2024.6',
         'mmh3>=5.1,<6',

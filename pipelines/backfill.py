@@ -1,4 +1,4 @@
-"""Recomputes the boards of a time that is over from the archived events, beside a live job.
+"""Recomputes the boards of a time that is over from archive or Kafka, beside a live job.
 
     python -m leaderboard.pipelines.backfill --archive=data/parquet --from=2013-07-01 \\
         --to=2013-07-08 --redis=redis://cache:6379/0 --postgres=postgresql://db/boards
@@ -32,13 +32,25 @@ from leaderboard.pipelines.checks import (
     whole,
 )
 from leaderboard.pipelines.command import command
-from leaderboard.pipelines.jobs import TopKJob, check_running
-from leaderboard.pipelines.options import BackfillOptions, BoardOptions, RunOptions, StoreOptions
+from leaderboard.pipelines.jobs import TopKJob, check_running, resolve_rules
+from leaderboard.pipelines.options import (
+    BackfillOptions,
+    BoardOptions,
+    EventOptions,
+    KafkaOptions,
+    RunOptions,
+    StoreOptions,
+)
 from leaderboard.pipelines.report import Progress, Report, run_account
-from leaderboard.pipelines.sources import Archive
+from leaderboard.pipelines.sources import (
+    Archive,
+    KafkaRange,
+    Source,
+    read_kafka_config,
+    resolve_topics,
+)
 from leaderboard.pipelines.stores import resolve_stores
 from leaderboard.transforms.boards import WindowSize
-from leaderboard.transforms.counting import CountingRules
 
 PROG = 'python -m leaderboard.pipelines.backfill'
 EPILOG = """\
@@ -46,12 +58,13 @@ examples:
   %(prog)s --archive=data/parquet --from=2013-07-01 --to=2013-07-08 --postgres=embedded
   %(prog)s --archive=gs://bucket/boards --from=2013-07-01 --to=2013-08-01 --windows=1h,1d,1mo \\
       --redis=redis://cache:6379/0 --postgres=postgresql://db/boards --rejects=gs://bucket/boards
+  %(prog)s --kafka=kafka:9092 --topics=events --from=2013-07-01 --to=2013-07-02 --postgres=...
 
 Both moments must be ends of windows of every size, and behind what the live job may still change.
 Give the window sizes and the ledger (--rejects) of the live job. Exit codes: 0 done, 1 the job
 failed or its accounts do not agree, 2 the options are wrong or a store is out of reach.
 """
-OPTIONS = (BackfillOptions, BoardOptions, StoreOptions, RunOptions)
+OPTIONS = (BackfillOptions, KafkaOptions, EventOptions, BoardOptions, StoreOptions, RunOptions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,13 +88,13 @@ def parse(argv: Sequence[str]) -> Backfill:
   Raises:
     UsageError: with every problem at once.
   """
-  refuse_unknown(PROG, EPILOG, 'Recomputes boards from archived events into the next generation.',
+  refuse_unknown(PROG, EPILOG, 'Recomputes boards into the next generation.',
                  OPTIONS, argv)
   return _resolve(beam_options(argv))
 
 
 def _resolve(options: PipelineOptions) -> Backfill:
-  wanted, flags, places, running = (options.view_as(one) for one in OPTIONS)
+  wanted, kafka, told, flags, places, running = (options.view_as(one) for one in OPTIONS)
   problems = Problems()
   boards = resolve_boards(problems, flags, streaming=False)
   if options.view_as(StandardOptions).streaming:
@@ -94,19 +107,26 @@ def _resolve(options: PipelineOptions) -> Backfill:
                           f'{wanted.to_moment}')
   generation = problems.check('--generation', whole, flags.generation, 0, 2**31 - 1)
   stores = resolve_stores(problems, places)
-  archive = wanted.archive or stores.parquet
-  if not archive:
+  rules = resolve_rules(problems, told, boards, keep_events=False)
+  archive = wanted.archive or (None if kafka.kafka else stores.parquet)
+  source: Source | None = None
+  if wanted.archive and kafka.kafka:
+    problems.found.append(f'--archive: one source at a time; got --kafka={kafka.kafka} too')
+  elif not archive and not kafka.kafka:
     problems.found.append('--archive: is required: the --parquet folder of the job that archived '
-                          'the events')
+                          'the events (or --kafka)')
   elif from_secs is not None and to_secs is not None and from_secs < to_secs:
-    problems.check('--archive', _check_archive, archive, from_secs, to_secs)
+    if kafka.kafka:
+      source = KafkaRange(kafka.kafka, resolve_topics(problems, kafka), from_secs, to_secs,
+                          read_kafka_config(problems, kafka))
+    elif archive:
+      problems.check('--archive', _check_archive, archive, from_secs, to_secs)
+      source = Archive(local_path(archive), from_secs, to_secs)
   check_running(problems, running)
-  if problems.found:
+  if problems.found or source is None or from_secs is None or to_secs is None:
     raise UsageError(problems.found)
-  assert archive and from_secs is not None and to_secs is not None
   job = TopKJob(
-      source=Archive(local_path(archive), from_secs, to_secs), stream=None,
-      rules=CountingRules(base=boards.windows[0], parameters=boards.parameters),
+      source=source, stream=None, rules=rules,
       boards=boards, generation=0, stores=stores, report=running.report,
       log_level=running.log_level, beam=options)
   return Backfill(from_secs, to_secs, generation or None, job)
@@ -155,6 +175,7 @@ def run(argv: Sequence[str] | None = None) -> Report:
   logging.getLogger().setLevel(job.log_level)
   name = uuid.uuid4().hex
   started = time.monotonic()
+  job.source.check()
   with job.stores.open() as stores, stores.readers() as readers:
     ledger = Ledger(stores.ledger)
     _refuse_open_windows(readers, wanted.to_secs)

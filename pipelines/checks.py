@@ -130,9 +130,10 @@ def utc(epoch_secs: int) -> str:
   return found.strftime('%Y-%m-%dT%H:%M:%SZ')
 
 
-def one_of(text: str, allowed: Sequence[str]) -> None:
+def one_of(text: str, allowed: Sequence[str]) -> str:
   if text not in allowed:
     raise ValueError(f'must be one of {", ".join(allowed)}; got {text!r}')
+  return text
 
 
 def writable(path: str) -> None:

@@ -17,11 +17,19 @@ from leaderboard.pipelines.checks import (
     whole,
     writable,
 )
-from leaderboard.pipelines.options import OWN_OPTIONS
-from leaderboard.pipelines.sources import Source, resolve_files
+from leaderboard.pipelines.options import (
+    OWN_OPTIONS,
+    BoardOptions,
+    EventOptions,
+    RunOptions,
+    StoreOptions,
+    StreamOptions,
+)
+from leaderboard.pipelines.sources import Source, resolve_source
 from leaderboard.pipelines.stores import Stores, resolve_stores
 from leaderboard.pipelines.streams import Stream, resolve_stream
 from leaderboard.transforms import events
+from leaderboard.transforms.boards import parse_window_size
 from leaderboard.transforms.counting import CountingRules
 
 EPILOG = """\
@@ -29,6 +37,8 @@ examples:
   %(prog)s --input=events.jsonl --redis=embedded --postgres=embedded --parquet=data/parquet
   %(prog)s --input='gs://bucket/events/*.json.gz' --windows=1m,1h --redis=redis://cache:6379/0
   %(prog)s --input=day.parquet --item_path=song_play=metadata.song_id --postgres=postgresql://db/boards
+  %(prog)s --kafka=kafka:9092 --topics=events --out_of_orderness=30s --allowed_lateness=1h \\
+      --early=10s --redis=redis://cache:6379/0 --postgres=postgresql://db/boards
   %(prog)s --input='events-*.jsonl' --streaming --out_of_orderness=10m --allowed_lateness=2h \\
       --redis=embedded
 
@@ -68,29 +78,40 @@ def parse(argv: Sequence[str], prog: str) -> TopKJob:
 
 
 def _resolve(beam: PipelineOptions) -> TopKJob:
-  inputs, boards, streams, places, running = (beam.view_as(options) for options in OWN_OPTIONS)
+  told, boards, streams, places, running = (beam.view_as(options) for options in (
+      EventOptions, BoardOptions, StreamOptions, StoreOptions, RunOptions))
   standard = beam.view_as(StandardOptions)
   problems = Problems()
-  source = resolve_files(problems, inputs, streams, standard.streaming)
+  source = resolve_source(problems, beam)
   wanted = resolve_boards(problems, boards, standard.streaming)
   generation = problems.check('--generation', whole, boards.generation, 0, 2**31 - 1)
-  max_bytes = problems.check('--max_event_bytes', whole, inputs.max_event_bytes, 1, 1 << 30)
-  paths = problems.check('--item_path', _item_paths, inputs.item_path)
-  problems.check('--timestamp_format', one_of, inputs.timestamp_format, events.TIMESTAMP_FORMATS)
   stream = resolve_stream(problems, streams, standard)
   stores = resolve_stores(problems, places)
+  rules = resolve_rules(problems, told, wanted, bool(stores.parquet))
   check_running(problems, running)
-  if problems.found:
+  if problems.found or source is None:
     raise UsageError(problems.found)
-  rules = CountingRules(
-      base=wanted.windows[0], timestamp_format=inputs.timestamp_format,
-      allowed_lateness_secs=wanted.allowed_lateness_secs, max_event_bytes=max_bytes,
-      item_paths=paths, parameters=wanted.parameters, keep_events=bool(stores.parquet),
-      max_future_secs=stream.max_future_secs, clamp_future=stream.clamp_future)
+  rules = dataclasses.replace(
+      rules, max_future_secs=stream.max_future_secs, clamp_future=stream.clamp_future)
   return TopKJob(
       source=source, stream=stream if standard.streaming else None, rules=rules, boards=wanted,
       generation=generation, stores=stores, report=running.report, log_level=running.log_level,
       beam=beam)
+
+
+def resolve_rules(problems: Problems, flags: Any, boards: BoardRules,
+                  keep_events: bool) -> CountingRules:
+  """What counts, by the event flags; what is wrong goes to `problems`."""
+  max_bytes = problems.check('--max_event_bytes', whole, flags.max_event_bytes, 1, 1 << 30)
+  paths = problems.check('--item_path', _item_paths, flags.item_path)
+  known = problems.check('--timestamp_format', one_of, flags.timestamp_format,
+                         events.TIMESTAMP_FORMATS)
+  # Any base does where the sizes are wrong: that is told already.
+  base = boards.windows[0] if boards.windows else parse_window_size('1m')
+  return CountingRules(
+      base=base, timestamp_format=known or 'epoch_ms',
+      allowed_lateness_secs=boards.allowed_lateness_secs, max_event_bytes=max_bytes,
+      item_paths=paths, parameters=boards.parameters, keep_events=keep_events)
 
 
 def check_running(problems: Problems, running: Any) -> None:

@@ -8,7 +8,7 @@ from leaderboard.pipelines.stores import ALL, add_store_flags
 
 
 class InputOptions(PipelineOptions):
-  """What is read and how it is understood."""
+  """Which files are read."""
 
   @classmethod
   def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
@@ -17,6 +17,14 @@ class InputOptions(PipelineOptions):
         '--input', metavar='PATHS',
         help='JSON lines (plain, .gz, .zst) or .parquet: paths, globs or URIs of any Beam file '
         'system, separated by commas. Example: data/events-*.jsonl.gz')
+
+
+class EventOptions(PipelineOptions):
+  """How events are understood."""
+
+  @classmethod
+  def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('events')
     group.add_argument(
         '--timestamp_format', default='epoch_ms', metavar='FORMAT',
         help='what `timestamp` holds: epoch_ms (default), epoch_s or rfc3339')
@@ -29,16 +37,60 @@ class InputOptions(PipelineOptions):
         help='longer lines are rejected unparsed (default 1048576 = 1 MiB)')
 
 
-class BackfillOptions(PipelineOptions):
-  """Which archived events are counted again."""
+class KafkaOptions(PipelineOptions):
+  """Which topics are read, and how."""
 
   @classmethod
   def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group('archived events')
+    group = parser.add_argument_group('Kafka', 'In the place of --input; it is endless.')
+    group.add_argument(
+        '--kafka', metavar='SERVERS', help='brokers. Example: kafka-1:9092,kafka-2:9092')
+    group.add_argument(
+        '--topics', metavar='NAMES',
+        help='topics separated by commas, or a regular expression that begins with ^; topics and '
+        'partitions that come later are found. Example: ^events-.*')
+    group.add_argument(
+        '--kafka_config', metavar='FILE',
+        help='further settings of the client, such as TLS and SASL: lines of name=value, by '
+        'librdkafka\'s names. Example: security.protocol=SASL_SSL')
+
+
+class KafkaStreamOptions(PipelineOptions):
+  """How topics are followed."""
+
+  @classmethod
+  def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('following Kafka')
+    group.add_argument(
+        '--kafka_start', default='earliest', metavar='WHERE',
+        help='where a new job begins: earliest (default), latest, committed (of --kafka_group) or '
+        'a moment of the broker\'s clock, UTC, from which open windows are counted anew. A '
+        'restored checkpoint goes on where it was. Example: 2013-07-01T00:00Z')
+    group.add_argument(
+        '--kafka_group', metavar='NAME',
+        help='consumer group that is told how far the job has come (default: none)')
+    group.add_argument(
+        '--idle', default='1m', metavar='DURATION',
+        help='a partition without messages for so long holds the watermark back no longer; 0s for '
+        'never (default 1m)')
+    group.add_argument(
+        '--stop_at_end', action='store_true',
+        help='ends when it has read what was there at the start')
+    group.add_argument(
+        '--dead_letters', metavar='TOPIC',
+        help='sends refused events to this topic too, with the reason in their headers')
+
+
+class BackfillOptions(PipelineOptions):
+  """Which events are counted again."""
+
+  @classmethod
+  def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('events to count again')
     group.add_argument(
         '--archive', metavar='PATH',
         help='where the events are: the --parquet folder of the job that archived them '
-        '(default: --parquet)')
+        '(default: --parquet, unless --kafka names topics)')
     group.add_argument(
         '--from', dest='from_moment', metavar='MOMENT',
         help='the first window starts here: a date or time, in --time_zone unless it says '
@@ -147,4 +199,5 @@ class RunOptions(PipelineOptions):
         'ERROR shows where a failed job failed')
 
 
-OWN_OPTIONS = (InputOptions, BoardOptions, StreamOptions, StoreOptions, RunOptions)
+OWN_OPTIONS = (InputOptions, KafkaOptions, KafkaStreamOptions, EventOptions, BoardOptions,
+               StreamOptions, StoreOptions, RunOptions)

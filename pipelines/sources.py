@@ -1,25 +1,46 @@
 """Where events come from: each source says what it is and reads itself as blocks of events."""
 import dataclasses
-from typing import Any, Protocol
+import re
+from collections.abc import Mapping
+from typing import Any
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from leaderboard.io import kafkaclient, kafkaio
 from leaderboard.io.archiveio import ReadArchive
 from leaderboard.io.filesio import ReadBlocks, match_files
 from leaderboard.io.replayio import ReplayFiles
-from leaderboard.pipelines.checks import Problems, duration, whole
+from leaderboard.pipelines.checks import Problems, UsageError, duration, moment, whole
+from leaderboard.pipelines.options import (
+    InputOptions,
+    KafkaOptions,
+    KafkaStreamOptions,
+    StreamOptions,
+)
 from leaderboard.transforms.counting import CountingRules
 
 
-class Source(Protocol):
+class Source:
   """A source of events."""
+
+  def check(self) -> None:
+    """Tries whether it can be read.
+
+    Raises:
+      UsageError: names the flag and what is wrong.
+    """
 
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     """The events as EventBlock."""
+    raise NotImplementedError
+
+  def return_rejects(self, rejects: beam.PCollection) -> None:
+    """Sends refused events (RefusedBlock) back, where the source has a place for them."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Files:
+class Files(Source):
   """Files that are read to their end, in any order.
 
   Attributes:
@@ -32,7 +53,7 @@ class Files:
 
 
 @dataclasses.dataclass(frozen=True)
-class Replay:
+class Replay(Source):
   """Files as an endless source; see ReplayFiles."""
   patterns: str
   out_of_orderness_secs: int
@@ -44,7 +65,64 @@ class Replay:
 
 
 @dataclasses.dataclass(frozen=True)
-class Archive:
+class Kafka(Source):
+  """Topics as an endless source; see ReadFromKafka.
+
+  Attributes:
+    dead_letters: topic of the refused events; None for none.
+  """
+  servers: str
+  topics: str
+  start: str | int
+  group: str | None
+  out_of_orderness_secs: int
+  idle_secs: int
+  stop_at_end: bool
+  config: Mapping[str, str]
+  dead_letters: str | None = None
+
+  def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
+    return pipeline | 'ReadFromKafka' >> kafkaio.ReadFromKafka(
+        self.servers, self.topics, rules, self.start, self.group, self.out_of_orderness_secs,
+        self.idle_secs, self.stop_at_end, self.config)
+
+  def check(self) -> None:
+    _check_kafka(self.servers, self.topics, self.config)
+    if self.dead_letters:
+      _check_kafka(self.servers, self.dead_letters, self.config)
+
+  def return_rejects(self, rejects: beam.PCollection) -> None:
+    if self.dead_letters:
+      rejects | 'DeadLetters' >> kafkaio.WriteRejectsToKafka(
+          self.servers, self.dead_letters, self.config)
+
+
+@dataclasses.dataclass(frozen=True)
+class KafkaRange(Source):
+  """The events of [from, to), epoch seconds, in topics."""
+  servers: str
+  topics: str
+  from_secs: int
+  to_secs: int
+  config: Mapping[str, str]
+
+  def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
+    return pipeline | 'ReadKafkaRange' >> kafkaio.ReadKafkaRange(
+        self.servers, self.topics, rules, self.from_secs, self.to_secs, self.config)
+
+  def check(self) -> None:
+    _check_kafka(self.servers, self.topics, self.config)
+
+
+def _check_kafka(servers: str, topics: str, config: Mapping[str, str]) -> None:
+  try:
+    kafkaclient.check(servers, topics, config)
+  except kafkaclient.KafkaUnavailable as error:
+    raise UsageError([f'--kafka: {error}']) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive(Source):
   """The archived events of [from, to), epoch seconds."""
   root: str
   from_secs: int
@@ -54,17 +132,90 @@ class Archive:
     return pipeline | 'ReadArchive' >> ReadArchive(self.root, self.from_secs, self.to_secs)
 
 
-def resolve_files(problems: Problems, inputs: Any, streams: Any, streaming: bool) -> Source:
-  """The source that --input names; what is wrong goes to `problems`."""
+def resolve_source(problems: Problems, options: PipelineOptions) -> Source | None:
+  """The source that the flags name; what is wrong goes to `problems`."""
+  inputs, kafka, follow, streams = (options.view_as(one) for one in (
+      InputOptions, KafkaOptions, KafkaStreamOptions, StreamOptions))
+  if inputs.input and kafka.kafka:
+    problems.found.append(f'--kafka: one source at a time; got --input={inputs.input} too')
+  if kafka.kafka:
+    # Topics have no end.
+    options.view_as(StandardOptions).streaming = True
+    return _resolve_kafka(problems, kafka, follow, streams)
+  for flags, flag in ((kafka, 'topics'), (kafka, 'kafka_config'), (follow, 'kafka_group'),
+                      (follow, 'dead_letters')):
+    if getattr(flags, flag):
+      problems.found.append(f'--{flag}: goes with --kafka; got --{flag}={getattr(flags, flag)} '
+                            f'alone')
   problems.check('--input', _check_input, inputs.input)
   out_of_orderness = problems.check('--out_of_orderness', duration, streams.out_of_orderness)
   replay_bytes = problems.check('--replay_bytes', whole, streams.replay_bytes, 1, 1 << 30)
-  if streaming:
+  if options.view_as(StandardOptions).streaming:
     return Replay(inputs.input, out_of_orderness, replay_bytes)
   return Files(inputs.input)
 
 
 def _check_input(patterns: str | None) -> None:
   if not patterns:
-    raise ValueError('is required: the path or glob of the events to count')
+    raise ValueError('is required: the path or glob of the events to count (or --kafka)')
   match_files(patterns)
+
+
+def _resolve_kafka(problems: Problems, flags: Any, follow: Any, streams: Any) -> Kafka:
+  topics = resolve_topics(problems, flags)
+  start = problems.check('--kafka_start', _kafka_start, follow.kafka_start)
+  if start == 'committed' and not follow.kafka_group:
+    problems.found.append('--kafka_start: committed offsets are those of a --kafka_group; name it')
+  return Kafka(
+      servers=flags.kafka, topics=topics, start=start, group=follow.kafka_group,
+      out_of_orderness_secs=problems.check(
+          '--out_of_orderness', duration, streams.out_of_orderness),
+      idle_secs=problems.check('--idle', duration, follow.idle), stop_at_end=follow.stop_at_end,
+      config=read_kafka_config(problems, flags), dead_letters=follow.dead_letters)
+
+
+def resolve_topics(problems: Problems, flags: Any) -> str:
+  if not flags.topics:
+    problems.found.append('--topics: is required: names separated by commas, or a pattern that '
+                          'begins with ^')
+  elif flags.topics.startswith('^'):
+    problems.check('--topics', _check_pattern, flags.topics)
+  return flags.topics or ''
+
+
+def _check_pattern(pattern: str) -> None:
+  try:
+    re.compile(pattern)
+  except re.error as error:
+    raise ValueError(f'must be a regular expression; {error}; got {pattern!r}') from None
+
+
+def _kafka_start(text: str) -> str | int:
+  if text in ('earliest', 'latest', 'committed'):
+    return text
+  try:
+    return moment(text, 'UTC')
+  except ValueError as error:
+    raise ValueError(f'must be earliest, latest or committed, or a moment; {error}') from None
+
+
+def read_kafka_config(problems: Problems, flags: Any) -> dict[str, str]:
+  """The settings of --kafka_config: lines of name=value."""
+  if not flags.kafka_config:
+    return {}
+  return problems.check('--kafka_config', _kafka_config, flags.kafka_config) or {}
+
+
+def _kafka_config(path: str) -> dict[str, str]:
+  config = {}
+  with open(path, encoding='utf-8') as file:
+    for number, line in enumerate(file, 1):
+      line = line.strip()
+      if not line or line.startswith('#'):
+        continue
+      name, equals, value = line.partition('=')
+      if not equals:
+        raise ValueError(f'line {number} of {path} must be name=value')
+      config[name.strip()] = value.strip()
+  kafkaclient.check_config(config)
+  return config

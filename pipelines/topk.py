@@ -46,6 +46,7 @@ def publish(blocks: beam.PCollection, job: TopKJob, run: str, stores: Stores) ->
   counted = blocks | 'CountEvents' >> CountEvents(job.rules)
   counted.accounts | 'WriteAccounts' >> WriteAccounts(
       stores.ledger, run, job.generation)
+  job.source.return_rejects(counted.rejects)
   counted.rejects | 'WriteRejects' >> WriteRejects(stores.ledger, REJECTS)
   counted.too_late | 'WriteTooLate' >> WriteRejects(stores.ledger, TOO_LATE)
   if stores.parquet and job.rules.keep_events:
@@ -88,6 +89,7 @@ def run(argv: Sequence[str] | None = None) -> Report:
   logging.getLogger().setLevel(job.log_level)
   name = uuid.uuid4().hex
   started = time.monotonic()
+  job.source.check()
   with job.stores.open() as stores:
     ledger = Ledger(stores.ledger)
     pipeline = beam.Pipeline(options=job.beam)

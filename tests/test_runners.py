@@ -177,7 +177,8 @@ def test_flink_cluster_ends_a_week_of_flights_as_a_bounded_run_does_though_kille
 
   flags = [sizes, f'--data_dir={tmp_path}/live', f'--redis={live}']
   job = parse([f'--input={week}', '--out_of_orderness=10m', '--allowed_lateness=3d',
-               '--replay_bytes=65536', *flags, *flink_cluster.flags(2, checkpoint_msec=500)], 'test')
+               '--replay_bytes=65536', *flags,
+               *flink_cluster.flags(2, checkpoint_msec=500)], 'test')
   pipeline = beam.Pipeline(options=job.beam)
   topk.build(pipeline, job, 'live', job.stores)
   result = pipeline.run()

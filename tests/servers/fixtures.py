@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from servers import flink, prism
+from servers import flink, kafka, prism
 
 
 def _need(reason: str | None) -> None:
@@ -35,3 +35,16 @@ def prism_flags():
   """Runs a streaming job on Prism."""
   _need(prism.missing())
   return prism.flags()
+
+
+@pytest.fixture(scope='session')
+def _broker():
+  _need(kafka.missing())
+  with kafka.Broker() as broker:
+    yield broker
+
+
+@pytest.fixture
+def broker(_broker):
+  """A Kafka broker, with the topics of other tests."""
+  return _broker

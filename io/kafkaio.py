@@ -1,0 +1,538 @@
+"""Kafka: topics as an endless source of blocks, a stretch of a topic as a bounded one, and a topic
+of dead letters.
+
+Offsets and event times are kept per partition in the runner's checkpoint; the broker is told of
+them only for people to see. A message is too late by what came before it in its own partition
+alone, so that a replay, which cuts and interleaves differently, judges as the first attempt did.
+"""
+import collections
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.coders import Coder
+from apache_beam.io.unbounded_source import (
+  CheckpointMark,
+  ReadFromUnboundedSource,
+  UnboundedReader,
+  UnboundedSource,
+)
+from apache_beam.metrics import Metrics
+from apache_beam.utils.timestamp import MAX_TIMESTAMP, MIN_TIMESTAMP, Timestamp
+
+from leaderboard.io import kafkaclient
+from leaderboard.io.kafkaclient import Partition
+from leaderboard.transforms.blocks import EventBlock, OriginRange
+from leaderboard.transforms.boards import WindowSize
+from leaderboard.transforms.countevents import RefusedBlock
+from leaderboard.transforms.counting import BlockCounter, CountingRules
+
+# No block reaches over a multiple of so many offsets, so that a later attempt, which starts at
+# one, covers whole blocks of earlier ones.
+SEGMENT = 1 << 17
+BLOCK_BYTES = 16 << 20
+_FETCH = 100_000
+_FETCH_SECS = 0.2
+_BUNDLE_BLOCKS = 20
+_BUNDLE_SECS = 1.0
+_POLL_SECS = 0.1
+_REFRESH_SECS = 30.0
+_MARK_VERSION = 1
+# What stands for a message that is no line: the parser refuses it, and `raw` has the original.
+_NO_LINE = b'!'
+
+
+@dataclasses.dataclass
+class ReadFromKafka(beam.PTransform):
+  """Reads topics as an endless source.
+
+  The watermark is the least over the partitions of their newest event time -
+  `out_of_orderness_secs`; it never goes back. One reader reads all partitions.
+
+  Args:
+    servers: `host:port` of brokers, separated by commas.
+    topics: names separated by commas, or one regular expression that begins with ^.
+    rules: how an event tells its time, and when it is too late.
+    start: `earliest`, `latest`, `committed` (of `group`; earliest where there is nothing), or
+      epoch seconds of the broker's timestamps.
+    group: consumer group that is told how far checkpoints have come; None for none.
+    out_of_orderness_secs: how far behind the newest event of its partition another may follow on
+      time.
+    idle_secs: a partition without messages for so long holds the watermark back no longer; 0
+      for never.
+    stop_at_end: ends at the offsets that were the last at the start.
+    config: further settings of librdkafka, such as TLS and SASL.
+  Input: the pipeline.  Output: EventBlock, unbounded, each of one partition.
+  """
+  servers: str
+  topics: str
+  rules: CountingRules
+  start: str | int = 'earliest'
+  group: str | None = None
+  out_of_orderness_secs: int = 0
+  idle_secs: int = 60
+  stop_at_end: bool = False
+  config: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+  def expand(self, pipeline: Any) -> beam.PCollection:
+    return pipeline | 'Read' >> ReadFromUnboundedSource(
+        _Topics(dataclasses.replace(self)), poll_interval=_POLL_SECS,
+        max_records_per_bundle=_BUNDLE_BLOCKS, max_read_time_seconds=_BUNDLE_SECS)
+
+
+class _Place(NamedTuple):
+  """How far a partition has come.
+
+  Attributes:
+    offset: the next one.
+    newest_ms: newest event time so far; None where there was none.
+    end: where to stop; None for never.
+  """
+  offset: int
+  newest_ms: int | None = None
+  end: int | None = None
+
+
+class _Mark(CheckpointMark):
+  """All places, and the watermark (epoch seconds)."""
+
+  def __init__(self, places: Mapping[Partition, _Place], watermark_secs: int | None,
+               commit: Callable[[Mapping[Partition, int]], None] | None = None) -> None:
+    self.places = dict(places)
+    self.watermark_secs = watermark_secs
+    self._commit = commit
+
+  def finalize_checkpoint(self) -> None:
+    if self._commit:
+      self._commit({partition: place.offset for partition, place in self.places.items()})
+
+
+class _MarkCoder(Coder):
+  """JSON, with a version: a running job must be able to read the marks of an earlier release."""
+
+  def encode(self, mark: _Mark) -> bytes:
+    places = sorted((*partition, *place) for partition, place in mark.places.items())
+    return json.dumps({'version': _MARK_VERSION, 'watermark_secs': mark.watermark_secs,
+                       'places': places}).encode()
+
+  def decode(self, encoded: bytes) -> _Mark:
+    told = json.loads(encoded)
+    if told['version'] != _MARK_VERSION:
+      raise ValueError(f'this release reads Kafka checkpoints of version {_MARK_VERSION}, got '
+                       f'{told["version"]}')
+    return _Mark({Partition(topic, number): _Place(*place)
+                  for topic, number, *place in told['places']}, told['watermark_secs'])
+
+  def is_deterministic(self) -> bool:
+    return True
+
+
+class _Topics(UnboundedSource):
+
+  def __init__(self, read: ReadFromKafka) -> None:
+    self._read = {field.name: getattr(read, field.name) for field in dataclasses.fields(read)}
+
+  def split(self, desired_num_splits: int, options: Any = None) -> list['_Topics']:
+    # One reader for all: some runners take the watermark of one of several for that of all.
+    return [self]
+
+  def create_reader(self, options: Any, checkpoint_mark: _Mark | None) -> '_Reader':
+    return _Reader(ReadFromKafka(**self._read), checkpoint_mark)
+
+  def get_checkpoint_mark_coder(self) -> Coder:
+    return _MarkCoder()
+
+
+class _Fetched(NamedTuple):
+  """A block, and what reading it made of its partition."""
+  partition: Partition
+  block: EventBlock
+  place: _Place
+
+
+class _Reader(UnboundedReader):
+
+  def __init__(self, read: ReadFromKafka, mark: _Mark | None) -> None:
+    self._read = read
+    self._counter = BlockCounter(read.rules)
+    self._consumer = kafkaclient.open_consumer(read.servers, read.config, read.group)
+    self._places = dict(mark.places) if mark else {}
+    self._watermark_secs = mark.watermark_secs if mark else None
+    # The newest event time of what is fetched; `_places` has that of what was handed out.
+    self._fetched = dict(self._places)
+    # Where partitions ended, and since when no message has followed.
+    self._ends: dict[Partition, tuple[float, int]] = {}
+    self._ready: collections.deque[_Fetched] = collections.deque()
+    self._resumed = mark is not None
+    self._refreshed = 0.0
+    self._ended = False
+    self._messages = Metrics.counter('ReadFromKafka', 'messages_read')
+    self._bytes = Metrics.counter('ReadFromKafka', 'bytes_read')
+    self._tombstones = Metrics.counter('ReadFromKafka', 'tombstones_read')
+    self._lag = Metrics.gauge('ReadFromKafka', 'lag_messages')
+    self._age = Metrics.gauge('ReadFromKafka', 'watermark_age_secs')
+
+  def start(self) -> bool:
+    self._refresh()
+    return self.advance()
+
+  def advance(self) -> bool:
+    if not self._ready:
+      if time.monotonic() >= self._refreshed + _REFRESH_SECS:
+        self._refresh()
+      self._fetch()
+    if not self._ready:
+      self._move_watermark()
+      self._ended = self._at_last_end()
+      return False
+    fetched = self._ready.popleft()
+    # The watermark as it was before: nothing in the block is behind what it says itself.
+    fetched.block.watermark_secs = self._watermark_secs
+    self._current = fetched.block
+    self._places[fetched.partition] = fetched.place
+    self._move_watermark()
+    return True
+
+  def get_current(self) -> EventBlock:
+    return self._current
+
+  def get_current_timestamp(self) -> Timestamp:
+    # Never behind the watermark, or a runner could take the block for late data.
+    return _timestamp(self._current.watermark_secs)
+
+  def get_watermark(self) -> Timestamp:
+    return MAX_TIMESTAMP if self._ended else _timestamp(self._watermark_secs)
+
+  def get_checkpoint_mark(self) -> _Mark:
+    return _Mark(self._places, self._watermark_secs, self._commit if self._read.group else None)
+
+  def close(self) -> None:
+    self._consumer.close()
+    self._counter.close()
+
+  def _commit(self, offsets: Mapping[Partition, int]) -> None:
+    kafkaclient.commit(self._consumer, offsets)
+
+  def _refresh(self) -> None:
+    """Finds the partitions; those that came while the source ran are read from their start."""
+    found = kafkaclient.partitions_of(self._consumer, self._read.topics)
+    new = [partition for partition in found if partition not in self._places]
+    if new:
+      start = 'earliest' if self._resumed else self._read.start
+      offsets = kafkaclient.start_offsets(self._consumer, new, start)
+      ends = kafkaclient.end_offsets(self._consumer, new) if self._read.stop_at_end else {}
+      for partition in new:
+        offset = offsets[partition]
+        if isinstance(start, int):
+          first, _ = kafkaclient.bounds(self._consumer, partition)
+          offset = max(first, offset - offset % SEGMENT)
+        self._places[partition] = _Place(offset, end=ends.get(partition))
+        self._fetched[partition] = self._places[partition]
+    if new or not self._refreshed:
+      kafkaclient.assign(self._consumer, {
+          partition: place.offset for partition, place in self._fetched.items()})
+    self._resumed = True
+    self._refreshed = time.monotonic()
+
+  def _fetch(self) -> None:
+    batches: dict[Partition, list[Any]] = collections.defaultdict(list)
+    for message in self._consumer.consume(_FETCH, _FETCH_SECS):
+      partition = Partition(message.topic(), message.partition())
+      error = message.error()
+      if error is None:
+        batches[partition].append(message)
+        self._ends.pop(partition, None)
+      elif kafkaclient.is_end(error):
+        self._ends[partition] = time.monotonic(), message.offset()
+      else:
+        kafkaclient.refuse(error, self._consumer, partition, self._fetched[partition].offset)
+    for partition, messages in batches.items():
+      end = self._fetched[partition].end
+      if end is not None:
+        messages = [message for message in messages if message.offset() < end]
+      for block, tombstones, size in blocks_of(
+          partition, messages, self._fetched[partition].offset, int(time.time())):
+        self._ready.append(self._judged(partition, block))
+        self._messages.inc(_lines(block) + tombstones)
+        self._tombstones.inc(tombstones)
+        self._bytes.inc(size)
+
+  def _judged(self, partition: Partition, block: EventBlock) -> _Fetched:
+    """Marks the messages that are too late by what came before them in their partition."""
+    place = self._fetched[partition]
+    newest_ms = place.newest_ms
+    if _lines(block):
+      times = self._counter.event_times(block)
+      block.late = late_lines(times, newest_ms, self._read.rules, self._read.out_of_orderness_secs)
+      newest = int(times.max())
+      if newest >= 0:
+        newest_ms = newest if newest_ms is None else max(newest, newest_ms)
+    place = place._replace(offset=block.origin.end, newest_ms=newest_ms)
+    self._fetched[partition] = place
+    return _Fetched(partition, block, place)
+
+  def _move_watermark(self) -> None:
+    """To the least of all partitions but the idle ones; nowhere while one tells no time."""
+    busy = [place.newest_ms for partition, place in self._places.items()
+            if not self._idle(partition)]
+    known = [newest_ms for newest_ms in busy if newest_ms is not None]
+    if known and len(known) == len(busy):
+      told = min(known) // 1000 - self._read.out_of_orderness_secs
+      self._watermark_secs = max(told, self._watermark_secs or told)
+    self._lag.set(sum(map(self._behind, self._places)))
+    if self._watermark_secs is not None:
+      self._age.set(max(0, int(time.time()) - self._watermark_secs))
+
+  def _behind(self, partition: Partition) -> int:
+    """Offsets still to be fetched, which at the end of a partition are none."""
+    _, end = self._ends.get(partition, (0.0, 0))
+    return kafkaclient.known_lag(self._consumer, partition,
+                                 max(end, self._places[partition].offset))
+
+  def _idle(self, partition: Partition) -> bool:
+    """Whether nothing has come for long. A partition with messages to fetch never is: a replay
+    must not set apart what the first attempt counted."""
+    if not self._read.idle_secs or partition not in self._ends:
+      return False
+    since, _ = self._ends[partition]
+    return time.monotonic() >= since + self._read.idle_secs and not self._behind(partition)
+
+  def _at_last_end(self) -> bool:
+    """Whether every partition has come to the end that it had at the start."""
+    return self._read.stop_at_end and all(
+        place.end is not None and (place.offset >= place.end or partition in self._ends)
+        for partition, place in self._places.items())
+
+
+def blocks_of(partition: Partition, messages: Iterable[Any], offset: int, read_secs: int
+              ) -> Iterator[tuple[EventBlock, int, int]]:
+  """Cuts consecutive messages of a partition into blocks that follow on `offset` without a gap.
+
+  Yields:
+    A block, the number of its tombstones (messages that delete a key: no events, and no lines),
+    and the bytes of its messages.
+  """
+  lines: list[bytes] = []
+  offsets: list[int] = []
+  raw: dict[int, bytes] = {}
+  start, size, tombstones = offset, 0, 0
+
+  def block(end: int) -> tuple[EventBlock, int, int]:
+    origin = OriginRange(f'kafka://{partition.topic}', partition.number, start, end)
+    return EventBlock(origin, b'\n'.join([*lines, b'']), None, read_secs,
+                      np.array(offsets, np.int64), None, raw or None), tombstones, size
+
+  following = offset
+  for message in messages:
+    place = message.offset()
+    boundary = start - start % SEGMENT + SEGMENT
+    if place >= boundary or size >= BLOCK_BYTES:
+      # Offsets have gaps; what is behind the last message belongs to this block.
+      end = boundary if place >= boundary else following
+      if following > start:
+        yield block(end)
+      start = max(end, place - place % SEGMENT)
+      lines, offsets, raw, size, tombstones = [], [], {}, 0, 0
+    value = message.value()
+    if value is None:
+      tombstones += 1
+    else:
+      line = as_line(value)
+      if line is not value:
+        raw[len(lines)] = value
+      lines.append(line)
+      offsets.append(place)
+      size += len(value)
+    following = place + 1
+  if following > start:
+    yield block(following)
+
+
+def _lines(block: EventBlock) -> int:
+  return 0 if block.offsets is None else len(block.offsets)
+
+
+def as_line(value: bytes) -> bytes:
+  """A message as one line, itself where it is one already.
+
+  A newline between the tokens of JSON is like a space. What is no JSON, and has newlines or
+  nothing in it, stands for one malformed event.
+  """
+  if value.isspace() or not value:
+    return _NO_LINE
+  if b'\n' not in value:
+    return value
+  try:
+    json.loads(value)
+  except (ValueError, RecursionError):
+    return _NO_LINE
+  return value.replace(b'\n', b' ').replace(b'\r', b' ')
+
+
+def late_lines(times_ms: np.ndarray, newest_ms: int | None, rules: CountingRules,
+               out_of_orderness_secs: int) -> np.ndarray | None:
+  """Which messages are too late: bool[lines], or None for none.
+
+  Args:
+    times_ms: their event times, in order; -1 where one tells none.
+    newest_ms: newest event time in the partition before them.
+  """
+  before = np.concatenate(([-1 if newest_ms is None else newest_ms], times_ms[:-1]))
+  newest = np.maximum.accumulate(before)
+  watermarks = newest // 1000 - out_of_orderness_secs
+  ends = _window_ends(times_ms // 1000, rules.base)
+  late = ((times_ms >= 0) & (newest >= 0)
+          & (ends + rules.allowed_lateness_secs <= watermarks))
+  return late if late.any() else None
+
+
+def _window_ends(secs: np.ndarray, size: WindowSize) -> np.ndarray:
+  if size.fixed:
+    return secs - secs % size.secs + size.secs
+  moments, places = np.unique(secs, return_inverse=True)
+  return np.array([size.end(size.start(int(moment))) for moment in moments], np.int64)[places]
+
+
+def _timestamp(epoch_secs: int | None) -> Timestamp:
+  return MIN_TIMESTAMP if epoch_secs is None else Timestamp(epoch_secs)
+
+
+@dataclasses.dataclass
+class ReadKafkaRange(beam.PTransform):
+  """Reads the events of a time that is over, whenever they came.
+
+  Messages are looked at from the broker's timestamp of the time's start - `max_future_secs` of the
+  rules, so far may an event be ahead of its arrival, to the end that a partition has now.
+
+  Args:
+    from_secs, to_secs: events of [from, to), epoch seconds; a message that tells no time is none.
+  Input: the pipeline.  Output: EventBlock of what is within.
+  """
+  servers: str
+  topics: str
+  rules: CountingRules
+  from_secs: int
+  to_secs: int
+  config: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+  def expand(self, pipeline: Any) -> beam.PCollection:
+    read = _RangeFn(self.servers, self.config, self.rules, self.from_secs, self.to_secs)
+    return (pipeline
+            | 'Topics' >> beam.Create([self.topics])
+            | 'Partitions' >> beam.ParDo(_PartitionsFn(
+                self.servers, self.config, self.from_secs - self.rules.max_future_secs))
+            | 'Spread' >> beam.Reshuffle()
+            | 'Read' >> beam.ParDo(read))
+
+
+class _PartitionsFn(beam.DoFn):
+
+  def __init__(self, servers: str, config: Mapping[str, str], from_secs: int) -> None:
+    self._servers = servers
+    self._config = dict(config)
+    self._from_secs = from_secs
+
+  def process(self, topics: str) -> Iterator[tuple[Partition, int, int]]:
+    consumer = kafkaclient.open_consumer(self._servers, self._config, None)
+    found = kafkaclient.partitions_of(consumer, topics)
+    starts = kafkaclient.start_offsets(consumer, found, self._from_secs)
+    ends = kafkaclient.end_offsets(consumer, found)
+    consumer.close()
+    for partition in found:
+      yield partition, starts[partition], ends[partition]
+
+
+class _RangeFn(beam.DoFn):
+
+  def __init__(self, servers: str, config: Mapping[str, str], rules: CountingRules,
+               from_secs: int, to_secs: int) -> None:
+    self._servers = servers
+    self._config = dict(config)
+    self._rules = rules
+    self._times = from_secs * 1000, to_secs * 1000
+
+  def process(self, stretch: tuple[Partition, int, int]) -> Iterator[EventBlock]:
+    partition, offset, end = stretch
+    consumer = kafkaclient.open_consumer(self._servers, self._config, None)
+    counter = BlockCounter(self._rules)
+    kafkaclient.assign(consumer, {partition: offset})
+    ended = offset >= end
+    while not ended:
+      messages = []
+      for message in consumer.consume(_FETCH, _FETCH_SECS):
+        error = message.error()
+        if error is None and message.offset() < end:
+          messages.append(message)
+        elif error is None or kafkaclient.is_end(error):
+          ended = True
+        else:
+          kafkaclient.refuse(error, consumer, partition, offset)
+      for block, _, _ in blocks_of(partition, messages, offset, int(time.time())):
+        offset = block.origin.end
+        ended = ended or offset >= end
+        if _lines(block):
+          yield _within(block, counter.event_times(block), *self._times)
+    consumer.close()
+    counter.close()
+
+
+def _within(block: EventBlock, times_ms: np.ndarray, from_ms: int, to_ms: int) -> EventBlock:
+  """The lines of a block whose time lies in [from, to)."""
+  assert block.offsets is not None
+  kept = np.flatnonzero((times_ms >= from_ms) & (times_ms < to_ms))
+  lines = bytes(block.data).split(b'\n')
+  raw = block.raw or {}
+  return dataclasses.replace(
+      block, data=b'\n'.join([*(lines[line] for line in kept), b'']), read_secs=None,
+      offsets=block.offsets[kept],
+      raw={new: raw[old] for new, old in enumerate(kept.tolist()) if old in raw} or None)
+
+
+@dataclasses.dataclass
+class WriteRejectsToKafka(beam.PTransform):
+  """Sends refused events to a topic, one message each, as they came.
+
+  The key is where the event stood, so that a compacted topic keeps one of those that a retried
+  bundle sends again; headers tell reason, field, source, partition and offset.
+
+  Args:
+    servers, config: see ReadFromKafka.
+    topic: exists already.
+  Input: RefusedBlock.
+  """
+  servers: str
+  topic: str
+  config: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+  def expand(self, refused: beam.PCollection) -> beam.PCollection:
+    return refused | 'Send' >> beam.ParDo(_SendFn(self.servers, self.topic, self.config))
+
+
+class _SendFn(beam.DoFn):
+
+  def __init__(self, servers: str, topic: str, config: Mapping[str, str]) -> None:
+    self._servers = servers
+    self._topic = topic
+    self._config = dict(config)
+    self._sent = Metrics.counter('WriteRejectsToKafka', 'dead_letters_written')
+
+  def setup(self) -> None:
+    self._producer = kafkaclient.open_producer(self._servers, self._config)
+
+  def start_bundle(self) -> None:
+    self._failures: list[str] = []
+
+  def process(self, block: RefusedBlock) -> None:
+    for event in block.refused:
+      origin = f'{event.source}/{event.partition}/{event.offset}'
+      kafkaclient.send(self._producer, self._topic, origin.encode(), event.data, {
+          'reason': event.reason, 'field': event.field, 'source': event.source,
+          'partition': str(event.partition), 'offset': str(event.offset)}, self._failures)
+      self._sent.inc()
+
+  def finish_bundle(self) -> None:
+    kafkaclient.flush(self._producer, self._topic, self._failures)
