@@ -410,7 +410,7 @@ class ReadKafkaRange(beam.PTransform):
 
   Args:
     from_secs, to_secs: events of [from, to), epoch seconds; a message that tells no time is none.
-  Input: the pipeline.  Output: EventBlock of what is within.
+  Input: the pipeline.  Output: EventBlock of what is within, its source named by the time too.
   """
   servers: str
   topics: str
@@ -486,8 +486,11 @@ def _within(block: EventBlock, times_ms: np.ndarray, from_ms: int, to_ms: int) -
   kept = np.flatnonzero((times_ms >= from_ms) & (times_ms < to_ms))
   lines = bytes(block.data).split(b'\n')
   raw = block.raw or {}
+  # A name of its own: what the live job wrote of these offsets, with all of them, must stay.
+  source = f'{block.origin.source}/{from_ms // 1000}-{to_ms // 1000}'
   return dataclasses.replace(
-      block, data=b'\n'.join([*(lines[line] for line in kept), b'']), read_secs=None,
+      block, origin=block.origin._replace(source=source),
+      data=b'\n'.join([*(lines[line] for line in kept), b'']), read_secs=None,
       offsets=block.offsets[kept],
       raw={new: raw[old] for new, old in enumerate(kept.tolist()) if old in raw} or None)
 
