@@ -4,9 +4,7 @@ import datetime
 import functools
 import importlib.resources
 import json
-import random
 import re
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -16,14 +14,18 @@ from apache_beam.metrics import Metrics
 from psycopg import sql
 
 from leaderboard.io.batching import BoardBatchFn, PublishFn, write_batches
+from leaderboard.io.retry import retried
 from leaderboard.transforms.boards import BoardRecord, Row
 from leaderboard.transforms.countevents import BoardCell
 from leaderboard.transforms.revisions import Change
 
 _FLUSH_BOARDS = 2_000
 _FLUSH_ROWS = 50_000
-_TRIES = 6
 _CONNECT_SECS = 10
+# A connection that swallows what is sent must not hold a bundle for ever.
+_SETTINGS: dict[str, Any] = {
+    'autocommit': True, 'connect_timeout': _CONNECT_SECS, 'keepalives_idle': 10,
+    'keepalives_interval': 5, 'keepalives_count': 3, 'tcp_user_timeout': 30_000}
 _MIGRATION_LOCK = 0x746F706B   # "topk": any number that all clients share
 _UTC = datetime.timezone.utc
 
@@ -233,25 +235,27 @@ class PostgresBoards:
     self._months |= months
 
   def _with_retry(self, call: Callable[[psycopg.Connection], _T]) -> _T:
-    for attempt in range(_TRIES):
+    def attempt() -> _T:
       try:
         if self._connection is None or self._connection.closed:
-          self._connection = psycopg.connect(self._dsn, autocommit=True,
-                                             connect_timeout=_CONNECT_SECS)
+          self._connection = psycopg.connect(self._dsn, **_SETTINGS)
         return call(self._connection)
-      except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-        raise PostgresUnavailable(
-            f'PostgreSQL at {shown(self._dsn)} lacks the current schema, which a run of the job '
-            f'brings: {_reason(self._dsn, error)}') from None
-      except psycopg.OperationalError as error:
+      except psycopg.OperationalError:
         # Gone, restarting, or a deadlock: what was begun is rolled back and begun anew.
         self.close()
         self._months.clear()
-        if attempt == _TRIES - 1:
-          raise PostgresUnavailable(f'PostgreSQL at {shown(self._dsn)} stays away: '
-                                    f'{_reason(self._dsn, error)}') from None
-        time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)
-    raise AssertionError('unreachable')
+        raise
+
+    def give_up(error: Exception) -> PostgresUnavailable:
+      return PostgresUnavailable(f'PostgreSQL at {shown(self._dsn)} stays away: '
+                                 f'{_reason(self._dsn, error)}')
+
+    try:
+      return retried(attempt, (psycopg.OperationalError,), give_up)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+      raise PostgresUnavailable(
+          f'PostgreSQL at {shown(self._dsn)} lacks the current schema, which a run of the job '
+          f'brings: {_reason(self._dsn, error)}') from None
 
 
 def _values(record: BoardRecord) -> tuple[Any, ...]:
@@ -278,7 +282,7 @@ def shown(dsn: str) -> str:
   return f'{parts.get("host", "localhost")}:{parts.get("port", 5432)}/{parts.get("dbname", "")}'
 
 
-def _reason(dsn: str, error: psycopg.Error) -> str:
+def _reason(dsn: str, error: Exception) -> str:
   """Why, in one line; a malformed address may show pieces of the password in the error."""
   if _address(dsn) is None:
     return 'it cannot be read (special characters must be percent-encoded)'

@@ -9,9 +9,9 @@ watermark, `topk:jobs:name` the hash of one.
 """
 import dataclasses
 import functools
+import hashlib
 import importlib.resources
 import json
-import random
 import re
 import time
 import urllib.parse
@@ -23,17 +23,25 @@ import redis
 from apache_beam.metrics import Metrics
 
 from leaderboard.io.batching import BoardBatchFn, PublishFn, write_batches
+from leaderboard.io.retry import retried
 from leaderboard.transforms.boards import BoardRecord, Row
 from leaderboard.transforms.countevents import BoardCell
 from leaderboard.transforms.revisions import Change
 
 _FLUSH_BOARDS = 500
 _FLUSH_ROWS = 50_000
-_TRIES = 6
 _TIMEOUT_SECS = 30
-_TRANSIENT = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError)
+_E = redis.exceptions
+_TRANSIENT: tuple[type[Exception], ...] = (
+    redis.ConnectionError, redis.TimeoutError, _E.BusyLoadingError, _E.ReadOnlyError,
+    _E.MasterDownError, _E.TryAgainError, _E.ClusterDownError)
+_REFUSED = (_E.AuthenticationError, _E.AuthorizationError, _E.NoPermissionError)
 _FIELDS = ('window_end', 'total', 'tau', 'rest_upper', 'epsilon', 'delta', 'resolution')
 _JOBS = 'topk:jobs'
+_APPLY, _PUBLISH = 'apply_board', 'publish_watermark'
+# Of a job that goes on without Redis: how long it waits, and how long it then leaves it alone.
+_SKIP_PATIENCE_SECS = 1.0
+_SKIP_SECS = 10.0
 
 _T = TypeVar('_T')
 
@@ -49,8 +57,10 @@ def check(url: str) -> None:
     RedisUnavailable: in one line, without the password.
   """
   try:
-    client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5,
-                                  retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0))
+    client = connect(url, socket_timeout=5, socket_connect_timeout=5,
+                     retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0))
+  except (redis.RedisError, OSError) as error:   # a cluster is asked for its nodes at once
+    raise _unavailable(url, error) from None
   except ValueError:
     # Not what redis-py says: of a malformed URL it may quote a piece of the password.
     raise RedisUnavailable(f'{shown(url)} is no Redis URL, expected redis://host:port/db with '
@@ -58,10 +68,22 @@ def check(url: str) -> None:
   try:
     client.ping()
   except (redis.RedisError, OSError) as error:
-    raise RedisUnavailable(f'cannot use Redis at {shown(url)}: {error}; is it running, and are '
-                           f'user and password right?') from None
+    raise _unavailable(url, error) from None
   finally:
     client.close()
+
+
+def _unavailable(url: str, error: Exception) -> RedisUnavailable:
+  return RedisUnavailable(f'cannot use Redis at {shown(url)}: {error}; is it running, and are '
+                          f'user and password right?')
+
+
+def connect(url: str, **options: Any) -> Any:
+  """A client: of one server, or of a cluster where the scheme is redis+cluster:// or
+  rediss+cluster://."""
+  if '+cluster://' in url:
+    return redis.cluster.RedisCluster.from_url(url.replace('+cluster://', '://', 1), **options)
+  return redis.Redis.from_url(url, **options)
 
 
 def family(tenant_id: str, event_type: str, window_size: str) -> str:
@@ -87,24 +109,33 @@ class RedisBoards:
   """Reads and writes boards.
 
   Args:
-    url: redis://, rediss:// or unix://.
+    url: redis://, rediss:// or unix://, of a cluster redis+cluster:// or rediss+cluster://.
     ttl_secs: window size -> seconds that a board lives after its last write; sizes that are
       not named live for ever.
+    patience_secs: how long a server may be away; None for `retry.PATIENCE_SECS`.
   """
 
-  def __init__(self, url: str, ttl_secs: Mapping[str, int] | None = None) -> None:
+  def __init__(self, url: str, ttl_secs: Mapping[str, int] | None = None,
+               patience_secs: float | None = None) -> None:
     self._url = url
-    self._client = redis.Redis.from_url(
-        url, decode_responses=True, socket_timeout=_TIMEOUT_SECS,
-        socket_connect_timeout=_TIMEOUT_SECS)
     self._ttl_secs = ttl_secs or {}
-    scripts = importlib.resources.files('leaderboard.io').joinpath('lua')
-    self._apply, self._publish = (
-        self._client.register_script(scripts.joinpath(name).read_text('utf-8'))
-        for name in ('apply_board.lua', 'publish_watermark.lua'))
+    self._patience_secs = patience_secs
+    folder = importlib.resources.files('leaderboard.io').joinpath('lua')
+    self._scripts = {name: folder.joinpath(f'{name}.lua').read_text('utf-8')
+                     for name in (_APPLY, _PUBLISH)}
+    # By their digest, loaded where a server says that it lacks them: so it is on a cluster too.
+    self._digests = {name: hashlib.sha1(text.encode()).hexdigest()
+                     for name, text in self._scripts.items()}
+
+  @functools.cached_property
+  def _client(self) -> Any:
+    # A cluster is asked for its nodes here: it may be away, and is then tried again.
+    return connect(self._url, decode_responses=True, socket_timeout=_TIMEOUT_SECS,
+                   socket_connect_timeout=_TIMEOUT_SECS)
 
   def close(self) -> None:
-    self._client.close()
+    if '_client' in self.__dict__:
+      self._client.close()
 
   def apply(self, records: Iterable[BoardRecord]) -> list[str]:
     """Applies records in one pipeline; says of each `applied`, `done`, `older` or `empty`.
@@ -121,7 +152,7 @@ class RedisBoards:
     def write() -> list[str]:
       pipeline = self._client.pipeline(transaction=False)
       for keys, args in commands:
-        self._apply(keys, args, client=pipeline)
+        pipeline.evalsha(self._digests[_APPLY], len(keys), *keys, *args)
       return pipeline.execute()
 
     return self._with_retry(write)
@@ -170,7 +201,8 @@ class RedisBoards:
     """
     def write() -> None:
       pipeline = self._client.pipeline(transaction=False)
-      self._publish([job_key(job)], [watermark_secs, allowed_lateness_secs], client=pipeline)
+      pipeline.evalsha(self._digests[_PUBLISH], 1, job_key(job), watermark_secs,
+                       allowed_lateness_secs)
       pipeline.sadd(_JOBS, job)
       pipeline.execute()
 
@@ -201,14 +233,31 @@ class RedisBoards:
     return found
 
   def _with_retry(self, call: Callable[[], _T]) -> _T:
-    for attempt in range(_TRIES):
+    """The call, and again while the server is away or has lost the scripts."""
+    def attempt() -> _T:
       try:
         return call()
-      except _TRANSIENT as error:
-        if attempt == _TRIES - 1:
-          raise RedisUnavailable(f'Redis at {shown(self._url)} stays away: {error}') from None
-        time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)
-    raise AssertionError('unreachable')
+      except redis.exceptions.NoScriptError:   # a new server, or SCRIPT FLUSH
+        self._load()
+        return call()
+
+    def give_up(error: Exception) -> RedisUnavailable:
+      return RedisUnavailable(f'Redis at {shown(self._url)} stays away: {error}')
+
+    try:
+      return retried(attempt, _TRANSIENT, give_up, self._patience_secs)
+    except _REFUSED as error:
+      # Of ConnectionError, which may pass, as redis-py has it.
+      raise RedisUnavailable(f'Redis at {shown(self._url)} refuses: {error}; is user '
+                             f'and password right, with leave for the commands that the '
+                             f'documentation lists?') from None
+    except redis.exceptions.OutOfMemoryError as error:
+      raise RedisUnavailable(f'Redis at {shown(self._url)} is full: {error}; give it more '
+                             f'maxmemory, or boards an end with --redis_ttl') from None
+
+  def _load(self) -> None:
+    for text in self._scripts.values():
+      self._client.script_load(text)
 
   def _command(self, record: BoardRecord) -> tuple[list[str], list[Any]]:
     prefix = family(record.tenant_id, record.event_type, record.window_size)
@@ -250,14 +299,19 @@ class WriteToRedis(beam.PTransform):
   Args:
     url: where Redis is.
     ttl_secs: see RedisBoards.
+    skip_failures: goes on without a Redis that stays away. What it misses is counted
+      (`boards_skipped`) and left to a repair, which alone can then tell what is final.
   Input: BoardRecord.
-  Output: int, the window ends (epoch seconds) of the records, once they are in Redis.
+  Output: int, the window ends (epoch seconds) of the records, once they are in Redis (or, with
+    skip_failures, it was tried).
   """
   url: str
   ttl_secs: Mapping[str, int] | None = None
+  skip_failures: bool = False
 
   def expand(self, records: beam.PCollection) -> beam.PCollection:
-    return write_batches(records, _WriteFn(self.url, self.ttl_secs))
+    write = _SkipFn if self.skip_failures else _WriteFn
+    return write_batches(records, write(self.url, self.ttl_secs))
 
 
 class _WriteFn(BoardBatchFn):
@@ -276,6 +330,24 @@ class _WriteFn(BoardBatchFn):
 
   def teardown(self) -> None:
     self._boards.close()
+
+
+class _SkipFn(_WriteFn):
+  """Writes while Redis is there. After a failure it is left alone for a while: a bundle must not
+  wait for each batch anew."""
+
+  def setup(self) -> None:
+    self._boards = RedisBoards(self._url, self._ttl_secs, _SKIP_PATIENCE_SECS)
+    self._skipping_until = 0.0
+
+  def write(self, records: list[BoardRecord]) -> None:
+    if time.monotonic() >= self._skipping_until:
+      try:
+        super().write(records)
+        return
+      except RedisUnavailable:
+        self._skipping_until = time.monotonic() + _SKIP_SECS
+    Metrics.counter('WriteToRedis', 'boards_skipped').inc(len(records))
 
 
 @dataclasses.dataclass

@@ -10,7 +10,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leaderboard.io import embedded, redisio
+from leaderboard.io import embedded, redisio, retry
 from leaderboard.transforms.revisions import Change
 
 SETTINGS = settings(max_examples=40, deadline=None,
@@ -160,7 +160,7 @@ def test_boards_are_final_until_the_slowest_job(boards):
 
 
 def test_server_that_stays_away_is_named_when_a_watermark_is_published(monkeypatch):
-  monkeypatch.setattr(redisio, '_TRIES', 2)
+  monkeypatch.setattr(retry, 'PATIENCE_SECS', 0.1)
   boards = redisio.RedisBoards('redis://:secret@127.0.0.1:1/0')
   with pytest.raises(redisio.RedisUnavailable, match=r'\*\*\*@127.0.0.1:1/0 stays away'):
     boards.publish_watermark('job', 1, 0)
@@ -218,7 +218,8 @@ def test_later_writer_without_expiry_keeps_the_board(redis_url, raw, boards, mak
           for key in ('board', 'rows', 'ranks')} == {-1}
 
 
-def test_writes_what_was_cut_off_when_the_server_was_killed(tmp_path, make_record):
+def test_writes_what_was_cut_off_when_the_server_was_killed(tmp_path, make_record, monkeypatch):
+  monkeypatch.setattr(retry, 'PATIENCE_SECS', 1)
   records = [make_record({f'i{n}': n + 1, 'b': 1}, window_start=3600 * n) for n in range(600)]
   with embedded.start_redis(tmp_path) as server:
     writer = pickle.loads(pickle.dumps(redisio._WriteFn(server.url, None)))
