@@ -36,6 +36,11 @@ _TRANSIENT: tuple[type[Exception], ...] = (
     redis.ConnectionError, redis.TimeoutError, _E.BusyLoadingError, _E.ReadOnlyError,
     _E.MasterDownError, _E.TryAgainError, _E.ClusterDownError)
 _REFUSED = (_E.AuthenticationError, _E.AuthorizationError, _E.NoPermissionError)
+# What a user of the server has to be allowed, beside keys and channels `topk:*`.
+ACL_COMMANDS = tuple(f'+{name}' for name in (
+    'ping', 'hello', 'client|setinfo', 'client|setname', 'script|load', 'evalsha', 'hgetall',
+    'hget', 'hmget', 'hset', 'hdel', 'zadd', 'zrem', 'zrange', 'expire', 'persist', 'get', 'set',
+    'xadd', 'xrange', 'publish', 'sadd', 'smembers', 'multi', 'exec'))
 _FIELDS = ('window_end', 'total', 'tau', 'rest_upper', 'epsilon', 'delta', 'resolution')
 _JOBS = 'topk:jobs'
 _APPLY, _PUBLISH = 'apply_board', 'publish_watermark'
@@ -152,7 +157,8 @@ class RedisBoards:
     def write() -> list[str]:
       pipeline = self._client.pipeline(transaction=False)
       for keys, args in commands:
-        pipeline.evalsha(self._digests[_APPLY], len(keys), *keys, *args)
+        # Not `evalsha`, which the pipeline of a cluster refuses, though all keys are of one slot.
+        pipeline.execute_command('EVALSHA', self._digests[_APPLY], len(keys), *keys, *args)
       return pipeline.execute()
 
     return self._with_retry(write)
@@ -201,8 +207,8 @@ class RedisBoards:
     """
     def write() -> None:
       pipeline = self._client.pipeline(transaction=False)
-      pipeline.evalsha(self._digests[_PUBLISH], 1, job_key(job), watermark_secs,
-                       allowed_lateness_secs)
+      pipeline.execute_command('EVALSHA', self._digests[_PUBLISH], 1, job_key(job),
+                               watermark_secs, allowed_lateness_secs)
       pipeline.sadd(_JOBS, job)
       pipeline.execute()
 

@@ -4,11 +4,13 @@ import os
 import pickle
 import signal
 import threading
+import time
 
 import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from servers import rediscluster
 
 from leaderboard.io import embedded, redisio, retry
 from leaderboard.transforms.revisions import Change
@@ -290,3 +292,79 @@ def test_unreachable_server_is_named_in_one_line_without_its_password(url, probl
   with pytest.raises(redisio.RedisUnavailable, match=problem) as caught:
     redisio.check(url)
   assert 'secret' not in str(caught.value) and '\n' not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_cluster_holds_every_board_and_watermark(tmp_path, make_record):
+  with rediscluster.RedisCluster(tmp_path) as cluster:
+    redisio.check(cluster.url)
+    boards = redisio.RedisBoards(cluster.url)
+    records = [make_record({f'i{n}': n + 1, 'b': 1}, tenant_id=f't{n}') for n in range(50)]
+    assert boards.apply(records) == ['applied'] * 50
+    assert boards.apply(reversed(records)) == ['done'] * 50
+    # A node that has been replaced knows no script.
+    boards._client.script_flush()
+    assert boards.apply(records[:3]) == ['done'] * 3
+    assert [read(boards, record) for record in records] == records
+    assert len(boards.revisions('1h', [(f't{n}', 'play', records[0].window_start)
+                                       for n in range(50)])) == 50
+    boards.publish_watermark('a', 1000, 10)
+    boards.publish_watermark('b', 900, 0)
+    assert boards.final_until() == 900
+    assert boards.read_change('t7', 'play', '1h', records[0].window_start).revisions == 1
+    boards.close()
+
+
+def test_user_needs_few_commands(redis_url, raw, make_record):
+  raw.execute_command('ACL', 'SETUSER', 'writer', 'reset', 'on', '>pw', '~topk:*', '&topk:*',
+                      *redisio.ACL_COMMANDS)
+  url = redis_url.replace('//', '//writer:pw@')
+  boards = redisio.RedisBoards(url, {'1h': 60})
+  record = make_record({'a': 1})
+  redisio.check(url)
+  raw.script_flush()
+  assert boards.apply([record, make_record({'a': 2})]) == ['applied', 'applied']
+  boards.publish_watermark('job', 5, 0)
+  assert (boards.final_until(), read(boards, record).events) == (5, 2)
+  boards.close()
+  raw.execute_command('ACL', 'SETUSER', 'writer', '-evalsha')
+  boards = redisio.RedisBoards(url)
+  with pytest.raises(redisio.RedisUnavailable, match='refuses: .*permission'):
+    boards.apply([record])
+  boards.close()
+  raw.execute_command('ACL', 'DELUSER', 'writer')
+
+
+def test_server_that_is_full_says_what_to_do(redis_url, raw, make_record):
+  boards = redisio.RedisBoards(redis_url)
+  raw.config_set('maxmemory', '1mb')
+  try:
+    with pytest.raises(redisio.RedisUnavailable, match='is full: .*--redis_ttl'):
+      boards.apply([make_record({'a': 1})])
+  finally:
+    raw.config_set('maxmemory', '0')
+  assert boards.apply([make_record({'a': 1})]) == ['applied']
+  boards.close()
+
+
+def test_job_that_skips_goes_on_without_redis_and_comes_back(tmp_path, make_record, monkeypatch):
+  monkeypatch.setattr(redisio, '_SKIP_PATIENCE_SECS', 0.2)
+  monkeypatch.setattr(redisio, '_SKIP_SECS', 0.5)
+  with embedded.start_redis(tmp_path) as server:
+    url = server.url
+    writer = redisio._SkipFn(url, None)
+    writer.setup()
+    writer.write([make_record({'a': 1})])
+  started = time.monotonic()
+  for count in range(2, 300):   # away: the first waits, the others do not
+    writer.write([make_record({'a': count})])
+  assert time.monotonic() - started < 3
+  port = url.split(':')[-1].split('/')[0]
+  (tmp_path / 'redis' / 'port').unlink()
+  monkeypatch.setattr(embedded, '_free_port', lambda: int(port))
+  with embedded.start_redis(tmp_path):
+    record, deadline = make_record({'a': 300}), time.monotonic() + 10
+    while read(writer._boards, record).events != 300:
+      writer.write([record])
+      assert time.monotonic() < deadline
+  writer.teardown()
