@@ -58,6 +58,7 @@ setuptools.setup(
             'topk-account=leaderboard.pipelines.account:main',
             'topk-backfill=leaderboard.pipelines.backfill:main',
             'topk-leaderboard=leaderboard.pipelines.topk:main',
+            'topk-repair=leaderboard.pipelines.repair:main',
             'topk-rollup=leaderboard.pipelines.rollup:main',
             'topk-show=leaderboard.pipelines.show:main',
             'topk-size=leaderboard.pipelines.size:main',

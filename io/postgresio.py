@@ -5,7 +5,7 @@ import functools
 import importlib.resources
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import apache_beam as beam
@@ -32,6 +32,9 @@ _UTC = datetime.timezone.utc
 _COLUMNS = ('tenant_id', 'event_type', 'window_size', 'window_start', 'window_end', 'generation',
             'events', 'total', 'tau', 'rest_upper', 'epsilon', 'delta', 'resolution', 'rows',
             'summary')
+_SHOWN = [name for name in _COLUMNS if name != 'summary']
+_READ = f'select {", ".join(_SHOWN)} from board_windows'
+_FETCH_BOARDS = 500
 # Of a new board; for a board that is there already the statement finds both itself.
 _SENT = (*_COLUMNS, 'events_added', 'ranks_moved')
 _TYPES = ('text', 'text', 'text', 'timestamptz', 'timestamptz', 'int', 'bigint', 'numeric',
@@ -153,20 +156,30 @@ class PostgresBoards:
   def read_board(self, tenant_id: str, event_type: str, window_size: str,
                  window_start: int) -> BoardRecord | None:
     """A board, or None when there is none."""
-    names = [name for name in _COLUMNS if name != 'summary']
-    query = sql.SQL(
-        'select {} from board_windows where tenant_id = %s and event_type = %s '
-        'and window_size = %s and window_start = %s').format(
-            sql.SQL(', ').join(map(sql.Identifier, names)))
     row = self._with_retry(lambda connection: connection.execute(
-        query, [tenant_id, event_type, window_size, _moment(window_start)]).fetchone())
-    if row is None:
-      return None
-    fields = dict(zip(names, row, strict=True))
-    fields.update({name: int(fields[name]) for name in ('total', 'tau', 'rest_upper')})
-    fields.update({name: int(fields[name].timestamp()) for name in ('window_start', 'window_end')})
-    fields['rows'] = tuple(Row(*entry) for entry in fields['rows'])
-    return BoardRecord(**fields, summary=b'')
+        f'{_READ} where tenant_id = %s and event_type = %s and window_size = %s '
+        f'and window_start = %s',
+        [tenant_id, event_type, window_size, _moment(window_start)]).fetchone())
+    return None if row is None else _record(row)
+
+  def scan(self, windows: list[str], from_secs: int | None, to_secs: int | None
+           ) -> Iterator[BoardRecord]:
+    """Boards, without their summaries, a few in memory at a time.
+
+    Args:
+      windows: labels of window sizes; none for all.
+      from_secs, to_secs: whose windows start in [from, to), epoch seconds; None for all.
+    """
+    ends = [None if secs is None else _moment(secs) for secs in (from_secs, to_secs)]
+    with (psycopg.connect(self._dsn, connect_timeout=_CONNECT_SECS) as connection,
+          connection.cursor('scan') as cursor):
+      cursor.itersize = _FETCH_BOARDS
+      cursor.execute(
+          f"{_READ} where (%s::text[] = '{{}}' or window_size = any(%s)) "
+          f"and window_start >= coalesce(%s::timestamptz, '-infinity') "
+          f"and window_start < coalesce(%s::timestamptz, 'infinity')",
+          [windows, windows, *ends])
+      yield from map(_record, cursor)
 
   def read_change(self, tenant_id: str, event_type: str, window_size: str,
                   window_start: int) -> Change | None:
@@ -193,6 +206,12 @@ class PostgresBoards:
     """
     self._with_retry(lambda connection: connection.execute(
         _PUBLISH, [job, watermark_secs, allowed_lateness_secs]))
+
+  def watermarks(self) -> list[tuple[str, int, int]]:
+    """Every job that told a watermark: name, watermark and allowed lateness (seconds)."""
+    return self._with_retry(lambda connection: connection.execute(
+        'select job, extract(epoch from watermark)::bigint, allowed_lateness_secs from job_state '
+        'where watermark is not null order by job').fetchall())
 
   def final_until(self) -> int | None:
     """Boards whose window ended until then (epoch seconds) are final: of all jobs that told a
@@ -256,6 +275,14 @@ class PostgresBoards:
       raise PostgresUnavailable(
           f'PostgreSQL at {shown(self._dsn)} lacks the current schema, which a run of the job '
           f'brings: {_reason(self._dsn, error)}') from None
+
+
+def _record(row: tuple[Any, ...]) -> BoardRecord:
+  fields = dict(zip(_SHOWN, row, strict=True))
+  fields.update({name: int(fields[name]) for name in ('total', 'tau', 'rest_upper')})
+  fields.update({name: int(fields[name].timestamp()) for name in ('window_start', 'window_end')})
+  fields['rows'] = tuple(Row(*entry) for entry in fields['rows'])
+  return BoardRecord(**fields, summary=b'')
 
 
 def _values(record: BoardRecord) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from leaderboard.pipelines.boardrules import resolve_windows
 from leaderboard.pipelines.checks import Parser, Problems, UsageError, whole, writable
 from leaderboard.pipelines.command import command
 from leaderboard.pipelines.report import Report, whole_account
-from leaderboard.pipelines.stores import ALL, Stores, add_store_flags, resolve_stores
+from leaderboard.pipelines.stores import ACCOUNTED, Stores, add_store_flags, resolve_stores
 from leaderboard.transforms.boards import WindowSize
 
 PROG = 'python -m leaderboard.pipelines.account'
@@ -70,7 +70,7 @@ def _parser() -> Parser:
   add('--sliding', metavar='SIZES', default='', help='of the job. Example: 1h/1m')
   add('--generation', default='0', metavar='N', help='of the boards (default 0: a live job\'s)')
   add('--report', metavar='FILE', help='writes the account as JSON to this file too')
-  add_store_flags(parser, ALL)
+  add_store_flags(parser, ACCOUNTED)
   return parser
 
 

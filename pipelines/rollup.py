@@ -30,7 +30,7 @@ from leaderboard.pipelines.checks import (
 )
 from leaderboard.pipelines.command import command
 from leaderboard.pipelines.report import Revision
-from leaderboard.pipelines.stores import READ, Stores, add_store_flags, resolve_stores
+from leaderboard.pipelines.stores import WRITTEN, Stores, add_store_flags, resolve_stores
 from leaderboard.transforms.boards import (
   WindowSize,
   add_sliding_sizes,
@@ -188,7 +188,7 @@ def _parser() -> Parser:
   add('--log_level', default='CRITICAL',
       choices=['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'],
       help='what the libraries may say (default CRITICAL)')
-  add_store_flags(parser, READ)
+  add_store_flags(parser, WRITTEN)
   return parser
 
 

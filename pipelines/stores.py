@@ -3,21 +3,31 @@ import argparse
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
 
 from leaderboard.io import embedded, filesio, postgresio, redisio
 from leaderboard.io.parquetio import ParquetBoards, WriteToParquet
-from leaderboard.pipelines.checks import EMBEDDED, Problems, UsageError, writable
+from leaderboard.pipelines.checks import EMBEDDED, Problems, UsageError, one_of, writable
+from leaderboard.transforms.boards import parse_secs
 
 FAIL, SKIP = 'fail', 'skip'
 _FLAGS: dict[str, dict[str, str]] = {
     'redis': {
         'metavar': 'URL',
-        'help': 'real-time boards: redis://[user:password@]host:port/db, rediss://..., or '
-        '`embedded` for a server of its own under --data_dir'},
+        'help': 'real-time boards: redis://[user:password@]host:port/db, with TLS rediss://..., '
+        'a cluster redis+cluster://..., or `embedded` for a server of its own under --data_dir'},
+    'redis_ttl': {
+        'metavar': 'SIZE=DURATION,...', 'default': '',
+        'help': 'how long a board of a size stays in Redis after its last write (default: for '
+        'ever). Example: 1m=2h,5m=6h,1h=7d'},
+    'on_redis_failure': {
+        'metavar': 'POLICY', 'default': FAIL,
+        'help': 'what a Redis that stays away does to the job: fail (default), so that the runner '
+        'tries again, or skip: the other stores go on, Redis tells nothing as final, and '
+        'topk-repair mends it from --postgres'},
     'postgres': {
         'metavar': 'DSN',
         'help': 'board history: postgresql://user:password@host:port/db, or `embedded`'},
@@ -33,7 +43,9 @@ _FLAGS: dict[str, dict[str, str]] = {
         'help': 'where embedded servers keep their data for the next run (default data)'},
 }
 READ = ('redis', 'postgres', 'parquet', 'data_dir')
-ALL = (*READ, 'rejects')
+WRITTEN = (*READ, 'redis_ttl')
+ALL = (*WRITTEN, 'on_redis_failure', 'rejects')
+ACCOUNTED = (*READ, 'rejects')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +57,16 @@ class Stores:
     parquet: folder of raw events and snapshots, or None.
     ledger: folder of rejects/, too_late/ and accounts/.
     data_dir: of embedded servers.
+    redis_ttl_secs: window size -> seconds that a board stays in Redis.
+    skip_redis: see WriteToRedis.
   """
   redis: str | None
   postgres: str | None
   parquet: str | None
   ledger: str
   data_dir: pathlib.Path
+  redis_ttl_secs: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  skip_redis: bool = False
 
   @contextlib.contextmanager
   def open(self) -> Iterator['Stores']:
@@ -107,7 +123,8 @@ class Stores:
     """
     written = {}
     if self.redis:
-      written['redis'] = records | f'WriteToRedis{label}' >> redisio.WriteToRedis(self.redis)
+      written['redis'] = records | f'WriteToRedis{label}' >> redisio.WriteToRedis(
+          self.redis, self.redis_ttl_secs, self.skip_redis)
     if self.postgres:
       written['postgres'] = records | f'WriteToPostgres{label}' >> postgresio.WriteToPostgres(
           self.postgres)
@@ -149,6 +166,23 @@ def resolve_stores(problems: Problems, args: argparse.Namespace | Any) -> Stores
   ledger = rejects or args.parquet or str(data_dir)
   if hasattr(args, 'rejects') and ledger != args.parquet:
     problems.check('--rejects' if rejects else '--data_dir', writable, ledger)
+  ttl_secs = problems.check('--redis_ttl', _ttl_secs, getattr(args, 'redis_ttl', ''))
+  policy = getattr(args, 'on_redis_failure', FAIL)
+  problems.check('--on_redis_failure', one_of, policy, (FAIL, SKIP))
+  if policy == SKIP and not (args.redis and args.postgres):
+    problems.found.append('--on_redis_failure: skip needs --redis, and --postgres to repair it '
+                          'from')
   return Stores(redis=args.redis, postgres=args.postgres,
                 parquet=args.parquet and filesio.local_path(args.parquet),
-                ledger=filesio.local_path(ledger), data_dir=data_dir)
+                ledger=filesio.local_path(ledger), data_dir=data_dir, redis_ttl_secs=ttl_secs,
+                skip_redis=policy == SKIP)
+
+
+def _ttl_secs(text: str) -> dict[str, int]:
+  found = {}
+  for part in filter(None, text.split(',')):
+    label, equals, length = part.strip().partition('=')
+    if not equals or not label:
+      raise ValueError(f'must be SIZE=DURATION, such as 1m=2h; got {part!r}')
+    found[label] = parse_secs(length)
+  return found

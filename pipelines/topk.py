@@ -66,7 +66,8 @@ def publish(blocks: beam.PCollection, job: TopKJob, run: str, stores: Stores) ->
       for size in job.boards.windows]
 
   # Only a live job's watermark tells what is final: another load of files may always follow.
-  if job.stream and stores.redis:
+  # A Redis that may lack boards tells nothing as final; its repair does.
+  if job.stream and stores.redis and not stores.skip_redis:
     ([ends['redis'] for ends in written] | 'InRedis' >> beam.Flatten()
      | 'FinalInRedis' >> Finality(job.rules.base.secs, lateness_secs)
      | 'TellRedis' >> redisio.PublishWatermarkToRedis(
