@@ -56,6 +56,7 @@ setuptools.setup(
     entry_points={
         'console_scripts': [
             'topk-account=leaderboard.pipelines.account:main',
+            'topk-admin=leaderboard.pipelines.admin:main',
             'topk-backfill=leaderboard.pipelines.backfill:main',
             'topk-leaderboard=leaderboard.pipelines.topk:main',
             'topk-repair=leaderboard.pipelines.repair:main',

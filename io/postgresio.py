@@ -26,6 +26,7 @@ _CONNECT_SECS = 10
 _SETTINGS: dict[str, Any] = {
     'autocommit': True, 'connect_timeout': _CONNECT_SECS, 'keepalives_idle': 10,
     'keepalives_interval': 5, 'keepalives_count': 3, 'tcp_user_timeout': 30_000}
+_AHEAD_SECS = 15 * 86_400
 _MIGRATION_LOCK = 0x746F706B   # "topk": any number that all clients share
 _UTC = datetime.timezone.utc
 
@@ -148,7 +149,7 @@ class PostgresBoards:
 
     def write(connection: psycopg.Connection) -> int:
       with connection.transaction():
-        self._make_partitions(connection, {_month(record.window_start) for record in ordered})
+        self._make_partitions(connection, {record.window_start for record in ordered})
         return connection.execute(_UPSERT, [list(column) for column in columns]).rowcount
 
     return self._with_retry(write)
@@ -235,22 +236,16 @@ class PostgresBoards:
               for tenant, kind, start, generation, events in rows}
     return {board: stored[board] for board in boards if board in stored}
 
-  def _make_partitions(self, connection: psycopg.Connection, months: set[datetime.date]) -> None:
+  def _make_partitions(self, connection: psycopg.Connection, starts: Iterable[int]) -> None:
+    """Sees that there are partitions for these window starts, and for what follows soon: so that
+    no one waits for the first board of a month."""
+    months = {_month(start + ahead) for start in starts for ahead in (0, _AHEAD_SECS)}
     missing = sorted(months - self._months)
     if missing and connection.execute("select relkind = 'p' from pg_class where oid = "
                                       "'board_windows'::regclass").fetchone() == (False,):
       missing = []   # a TimescaleDB hypertable
     for month in missing:
-      following = (month.replace(day=28) + datetime.timedelta(days=7)).replace(day=1)
-      name = f'board_windows_{month:%Y_%m}'
-      exists = connection.execute('select to_regclass(%s)', [name]).fetchone()
-      if exists == (None,):
-        connection.execute('select pg_advisory_xact_lock(%s)', [_MIGRATION_LOCK])
-        connection.execute(sql.SQL(
-            'create table if not exists {} partition of board_windows '
-            'for values from ({}) to ({})').format(
-                sql.Identifier(name), sql.Literal(f'{month} 00:00:00+00'),
-                sql.Literal(f'{following} 00:00:00+00')))
+      _make_partition(connection, month)
     self._months |= months
 
   def _with_retry(self, call: Callable[[psycopg.Connection], _T]) -> _T:
@@ -275,6 +270,24 @@ class PostgresBoards:
       raise PostgresUnavailable(
           f'PostgreSQL at {shown(self._dsn)} lacks the current schema, which a run of the job '
           f'brings: {_reason(self._dsn, error)}') from None
+
+
+def _make_partition(connection: psycopg.Connection, month: datetime.date) -> None:
+  name = f'board_windows_{month:%Y_%m}'
+  exists = 'select to_regclass(%s) is not null'
+  if connection.execute(exists, [name]).fetchone() == (True,):
+    return
+  connection.execute('select pg_advisory_xact_lock(%s)', [_MIGRATION_LOCK])
+  if connection.execute(exists, [name]).fetchone() == (True,):
+    return
+  following = (month.replace(day=28) + datetime.timedelta(days=7)).replace(day=1)
+  # Made apart and attached: `create ... partition of` would lock out every reader and writer.
+  connection.execute(sql.SQL('create table {} (like board_windows including all)').format(
+      sql.Identifier(name)))
+  connection.execute(sql.SQL(
+      'alter table board_windows attach partition {} for values from ({}) to ({})').format(
+          sql.Identifier(name), sql.Literal(f'{month} 00:00:00+00'),
+          sql.Literal(f'{following} 00:00:00+00')))
 
 
 def _record(row: tuple[Any, ...]) -> BoardRecord:

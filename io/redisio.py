@@ -217,11 +217,24 @@ class RedisBoards:
   def final_until(self) -> int | None:
     """Boards whose window ended until then (epoch seconds) are final: of all jobs that told a
     watermark the least watermark - allowed lateness. None when none did."""
+    return min((watermark - lateness for _, watermark, lateness in self.watermarks()),
+               default=None)
+
+  def watermarks(self) -> list[tuple[str, int, int]]:
+    """Every job that told a watermark: name, watermark and allowed lateness (seconds)."""
+    jobs = sorted(map(str, self._client.smembers(_JOBS)))
     pipeline = self._client.pipeline(transaction=False)
-    for job in map(str, self._client.smembers(_JOBS)):
+    for job in jobs:
       pipeline.hmget(job_key(job), 'watermark_secs', 'allowed_lateness_secs')
-    return min((int(watermark) - int(lateness) for watermark, lateness in pipeline.execute()
-                if watermark is not None), default=None)
+    return [(job, int(watermark), int(lateness))
+            for job, (watermark, lateness) in zip(jobs, pipeline.execute(), strict=True)
+            if watermark is not None]
+
+  def forget(self, job: str) -> bool:
+    """Takes out the watermark of a job that is over; whether there was one."""
+    # A job that is in the set alone tells nothing: this order never leaves a wrong answer.
+    held = bool(self._client.delete(job_key(job)))
+    return bool(self._client.srem(_JOBS, job)) or held
 
   def revisions(self, window_size: str,
                 boards: list[BoardCell]) -> dict[BoardCell, tuple[int, int]]:

@@ -320,3 +320,23 @@ def test_bundle_that_was_cut_off_midway_and_is_retried_leaves_the_same(postgres_
   retried.finish_bundle()
   assert [read(retried._boards, record) for record in records] == records
   retried.teardown()
+
+
+def test_new_month_waits_for_no_one_who_reads_or_writes(boards, postgres_dsn, make_record):
+  boards.apply([make_record({'a': 1})])
+  with psycopg.connect(postgres_dsn) as busy:   # a transaction that stays open
+    busy.execute("update board_windows set updated_at = now()")
+    patient = psycopg.connect(postgres_dsn, autocommit=True)
+    patient.execute("set lock_timeout = '2s'")
+    other = postgresio.PostgresBoards(postgres_dsn)
+    other._connection = patient
+    assert other.apply([make_record({'a': 1}, window_start=1_400_000_400)]) == 1
+    other.close()
+
+
+def test_next_month_has_its_partition_before_its_first_board(boards, postgres_dsn, make_record):
+  boards.apply([make_record({'a': 1}, window_start=1_358_553_600)])   # 19 January 2013
+  with psycopg.connect(postgres_dsn) as connection:
+    names = connection.execute("select relname from pg_class where relname like "
+                               "'board\\_windows\\_2%' and relkind = 'r' order by 1").fetchall()
+  assert names == [('board_windows_2013_01',), ('board_windows_2013_02',)]
