@@ -58,6 +58,7 @@ setuptools.setup(
             'topk-account=leaderboard.pipelines.account:main',
             'topk-admin=leaderboard.pipelines.admin:main',
             'topk-backfill=leaderboard.pipelines.backfill:main',
+            'topk-compact=leaderboard.pipelines.compact:main',
             'topk-leaderboard=leaderboard.pipelines.topk:main',
             'topk-repair=leaderboard.pipelines.repair:main',
             'topk-rollup=leaderboard.pipelines.rollup:main',

@@ -1,5 +1,6 @@
 """Sources and sinks, one module a system: `from leaderboard.io import redisio`."""
 
 __all__ = [
-    'batching', 'embedded', 'filesio', 'historyio', 'ledgerio', 'parquetio', 'postgresio',
-    'redisio', 'rejectsio']
+    'archiveio', 'archiveviews', 'batching', 'compaction', 'embedded', 'filesio', 'historyio',
+    'kafkaclient', 'kafkaio', 'ledgerio', 'parquetio', 'postgresio', 'pubsubio', 'redisio',
+    'rejectsio', 'replayio', 'retry']

@@ -39,20 +39,33 @@ class FileRange(NamedTuple):
   end: int
 
 
+class FoundFile(NamedTuple):
+  """A file, its size (bytes) and when it was written (epoch seconds; 0 where no one knows)."""
+  path: str
+  size: int
+  written_secs: float
+
+
 def match_files(patterns: str) -> list[InputFile]:
   """Lists the files of comma-separated paths and globs on any Beam file system, by path.
 
   Raises:
     ValueError: a pattern matches no file.
   """
-  found: dict[str, InputFile] = {}
   for pattern in patterns.split(','):
-    pattern = local_path(pattern.strip())
-    (match,) = FileSystems.match([pattern])
-    files = [meta for meta in match.metadata_list if not os.path.isdir(meta.path)]
-    if not files:
-      raise ValueError(f'no file matches {pattern!r}')
-    found.update({meta.path: InputFile(meta.path, meta.size_in_bytes) for meta in files})
+    if not find_files(pattern):
+      raise ValueError(f'no file matches {local_path(pattern.strip())!r}')
+  return [InputFile(file.path, file.size) for file in find_files(patterns)]
+
+
+def find_files(patterns: str) -> list[FoundFile]:
+  """The files that are there now of comma-separated paths and globs, by path; maybe none."""
+  found: dict[str, FoundFile] = {}
+  for pattern in patterns.split(','):
+    (match,) = FileSystems.match([local_path(pattern.strip())])
+    found.update({
+        meta.path: FoundFile(meta.path, meta.size_in_bytes, meta.last_updated_in_seconds or 0)
+        for meta in match.metadata_list if not os.path.isdir(meta.path)})
   return [found[path] for path in sorted(found)]
 
 

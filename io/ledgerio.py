@@ -177,8 +177,7 @@ class Ledger:
     if not origins:
       return
     if archive is not None:
-      parquetio.delete_files([path for path in parquetio.archive_files(archive)
-                              if _stem(path) in origins])
+      _remove_archived(archive, origins)
     # The account goes last: a run that stops half-way finds it again and goes on.
     for folder in (REJECTS, TOO_LATE, ACCOUNTS):
       parquetio.delete_files([FileSystems.join(self._root, folder, f'{name}.parquet')
@@ -234,17 +233,39 @@ def _same_events(archive: str, old: set[str], new: set[str]) -> bool:
   folders: dict[str, tuple[list[str], list[str]]] = collections.defaultdict(lambda: ([], []))
   for path in parquetio.archive_files(archive):
     for side, origins in enumerate((old, new)):
-      if _stem(path) in origins:
+      if _stem(path) in origins or _merged(path):
         folders[path.rsplit('/', 1)[0]][side].append(path)
-  return all(_file_bag(left) == _file_bag(right) for left, right in folders.values())
+  return all(_file_bag(left, old) == _file_bag(right, new) for left, right in folders.values())
 
 
-def _file_bag(paths: list[str]) -> collections.Counter[tuple]:
-  bag: collections.Counter[tuple] = collections.Counter()
-  for path in paths:
-    for _, table in parquetio.read_tables(path):
-      bag += _bag(table)
-  return bag
+def _file_bag(paths: list[str], origins: set[str]) -> collections.Counter[tuple]:
+  """The events of these origins in some files, each once."""
+  tables = [table.filter(pa.array(parquetio.rows_of(table, origins)))
+            for path in paths for _, table in parquetio.read_tables(path)]
+  return _bag(parquetio.distinct_origins(pa.concat_tables(tables))) if tables else (
+      collections.Counter())
+
+
+def _remove_archived(archive: str, origins: set[str]) -> None:
+  """Takes the events of these origins out of the archive; a merged file keeps the others."""
+  gone = []
+  for path in parquetio.archive_files(archive):
+    if _stem(path) in origins:
+      gone.append(path)
+    elif _merged(path):
+      ((_, table),) = parquetio.read_tables(path)
+      obsolete = parquetio.rows_of(table, origins)
+      if obsolete.all():
+        gone.append(path)
+      elif obsolete.any():
+        parquetio.write_table(table.filter(pa.array(~obsolete)), path.rsplit('/', 1)[0],
+                              _stem(path))
+  parquetio.delete_files(gone)
+
+
+def _merged(path: str) -> bool:
+  """Whether a compaction has put the events of many origins into the file."""
+  return _stem(path).startswith('merged-')
 
 
 def _bag(table: pa.Table) -> collections.Counter[tuple]:

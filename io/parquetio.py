@@ -4,6 +4,7 @@ A file is written under a temporary name and renamed, so no reader sees half of 
 name says what it holds (an origin range, or board revisions), never which pane or attempt
 wrote it: a repeated bundle replaces its own files.
 """
+import collections
 import dataclasses
 import datetime
 import hashlib
@@ -17,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 
@@ -102,8 +103,14 @@ def read_tables(pattern: str, since_secs: float = 0,
 def delete_files(paths: list[str]) -> None:
   """Deletes those of the files that exist."""
   present = [path for path in paths if FileSystems.exists(path)]
-  if present:
+  if not present:
+    return
+  try:
     FileSystems.delete(present)
+  except BeamIOError:
+    # Another may have deleted one meanwhile.
+    if any(map(FileSystems.exists, present)):
+      raise
 
 
 @dataclasses.dataclass
@@ -174,6 +181,29 @@ def _firsts(table: pa.Table, names: list[str]) -> np.ndarray:
   return firsts
 
 
+def rows_of(events: pa.Table, origins: Iterable[str]) -> np.ndarray:
+  """Which rows of archived events came from one of these origin ranges: bool[rows].
+
+  Args:
+    origins: names, as `origin_name` makes them.
+  """
+  ranges: dict[str, list[tuple[int, int]]] = collections.defaultdict(list)
+  for name in origins:
+    source, first, last = name.split('-')
+    ranges[source].append((int(first), int(last)))
+  within = np.zeros(len(events), bool)
+  offsets = events['offset'].to_numpy()
+  places = pc.binary_join_element_wise(
+      events['source'], events['partition'].cast(pa.string()), '\0').combine_chunks()
+  encoded = pc.dictionary_encode(places)
+  codes = encoded.indices.to_numpy()
+  for code, place in enumerate(encoded.dictionary.to_pylist()):
+    digest = hashlib.sha256(place.encode()).hexdigest()[:16]
+    for start, end in ranges.get(digest, ()):
+      within |= (codes == code) & (offsets >= start) & (offsets < end)
+  return within
+
+
 def archive_files(root: str) -> list[str]:
   """Every file of the raw archive."""
   (match,) = FileSystems.match([FileSystems.join(root, 'events', '*', '*', '*', '*.parquet')])
@@ -236,15 +266,17 @@ def latest_boards(root: str, window_size: str, day: str = '*') -> pa.Table:
   """The newest revision of every board of a window size (and day, `2013-07-01`)."""
   pattern = FileSystems.join(root, 'boards', f'window={window_size}', f'date={day}', '*.parquet')
   tables = [table for _, table in read_tables(pattern)]
-  if not tables:
-    return BOARD_SCHEMA.empty_table()
-  boards = pa.concat_tables(tables)
+  return newest_boards(pa.concat_tables(tables)) if tables else BOARD_SCHEMA.empty_table()
+
+
+def newest_boards(boards: pa.Table) -> pa.Table:
+  """The newest revision of every board in a table of BOARD_SCHEMA."""
   order = pc.sort_indices(boards, [('generation', 'descending'), ('events', 'descending')])
   boards = boards.take(order)
-  keys = boards.select(['tenant_id', 'event_type', 'window_start'])
+  key = ['tenant_id', 'event_type', 'window_size', 'window_start']
+  keys = boards.select(key)
   keys = keys.append_column('place', pa.array(range(len(boards)), pa.int64()))
-  first = keys.group_by(['tenant_id', 'event_type', 'window_start'], use_threads=False).aggregate(
-      [('place', 'min')])
+  first = keys.group_by(key, use_threads=False).aggregate([('place', 'min')])
   return boards.take(first['place_min'].combine_chunks())
 
 

@@ -1,10 +1,13 @@
 """Replays files as an endless source does: in order, in small blocks, with a watermark.
 
 What a live stream would have made of the same events: boards appear early, late events refine
-them, and what comes too late is set apart. A replay ends when its files do.
+them, and what comes too late is set apart. A replay ends when its files do, unless it watches for
+new ones.
 """
 import dataclasses
+import hashlib
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -42,26 +45,40 @@ class ReplayFiles(beam.PTransform):
     rules: how an event tells its time.
     out_of_orderness_secs: how far behind the newest event another may follow on time.
     block_bytes: size of a block, the step in which the watermark moves.
+    watch_secs: looks for new files so often, and never ends; None for not at all. A file is taken
+      when two looks found the same size and time of it, once, by its path; files that are found
+      together are read in order of time. A checkpoint holds 8 bytes for each file ever taken.
   Input: the pipeline.  Output: EventBlock, unbounded.
   """
   patterns: str
   rules: CountingRules
   out_of_orderness_secs: int = 0
   block_bytes: int = REPLAY_BYTES
+  watch_secs: int | None = None
 
   def expand(self, pipeline: Any) -> beam.PCollection:
-    source = _Replay(filesio.match_files(self.patterns), self.rules, self.out_of_orderness_secs,
-                     self.block_bytes)
+    # Those that are there are listed once, so that every reader begins alike.
+    files = [] if self.watch_secs else filesio.match_files(self.patterns)
+    source = _Replay(files, self.rules, self.out_of_orderness_secs, self.block_bytes,
+                     self.patterns, self.watch_secs)
     return pipeline | 'Read' >> ReadFromUnboundedSource(
         source, poll_interval=_POLL_SECS, max_records_per_bundle=_BUNDLE_BLOCKS,
         max_read_time_seconds=_BUNDLE_SECS)
 
 
 class _Place(NamedTuple):
-  """How far a replay has come: blocks done of a file, and the watermark, epoch seconds."""
-  file: int
+  """How far a replay has come.
+
+  Attributes:
+    files: still to be read, the first of them in part.
+    blocks: done of the first.
+    watermark_secs: epoch seconds; None before the first event.
+    taken: digests of all paths that were ever taken, where new ones are watched for.
+  """
+  files: tuple[filesio.InputFile, ...]
   blocks: int
   watermark_secs: int | None
+  taken: frozenset[bytes] = frozenset()
 
 
 class _Mark(CheckpointMark):
@@ -73,8 +90,11 @@ class _Mark(CheckpointMark):
 class _Replay(UnboundedSource):
 
   def __init__(self, files: list[filesio.InputFile], rules: CountingRules,
-               out_of_orderness_secs: int, block_bytes: int) -> None:
+               out_of_orderness_secs: int, block_bytes: int, patterns: str = '',
+               watch_secs: int | None = None) -> None:
     self.files = files
+    self.patterns = patterns
+    self.watch_secs = watch_secs
     self.rules = rules
     self.out_of_orderness_secs = out_of_orderness_secs
     self.block_bytes = block_bytes
@@ -83,7 +103,8 @@ class _Replay(UnboundedSource):
     return [self]
 
   def create_reader(self, options: Any, checkpoint_mark: _Mark | None) -> '_Reader':
-    return _Reader(self, checkpoint_mark.place if checkpoint_mark else _Place(0, 0, None))
+    return _Reader(self, checkpoint_mark.place if checkpoint_mark else _Place(
+        tuple(self.files), 0, None))
 
   def get_checkpoint_mark_coder(self) -> Coder:
     return PickleCoder()
@@ -95,30 +116,53 @@ class _Reader(UnboundedReader):
     self._replay = replay
     self._place = place
     self._blocks = self._rest(place)
+    self._looked = -math.inf
+    self._seen: dict[str, filesio.FoundFile] = {}
     self._counter = BlockCounter(replay.rules)
     self._ended = False
 
-  def _rest(self, place: _Place) -> Iterator[tuple[int, int, EventBlock]]:
-    """The blocks after a place, each with the place behind it."""
-    for number, file in enumerate(self._replay.files[place.file:], place.file):
-      done = place.blocks if number == place.file else 0
+  def _rest(self, place: _Place) -> Iterator[tuple[tuple[filesio.InputFile, ...], int, EventBlock]]:
+    """The blocks after a place, each with the files from its own on and its number."""
+    for number, file in enumerate(place.files):
+      done = 0 if number else place.blocks
       blocks = _blocks_of(file, self._replay.block_bytes)
       for count, block in enumerate(itertools.islice(blocks, done, None), done + 1):
-        yield number, count, block
+        yield place.files[number:], count, block
+
+  def _watch(self) -> None:
+    """Takes the new files that have stopped growing."""
+    assert self._replay.watch_secs
+    if time.monotonic() < self._looked + self._replay.watch_secs:
+      return
+    found = {file.path: file for file in filesio.find_files(self._replay.patterns)
+             if _digest(file.path) not in self._place.taken}
+    ripe = sorted((file for file in found.values() if self._seen.get(file.path) == file),
+                  key=lambda file: (file.written_secs, file.path))
+    self._looked, self._seen = time.monotonic(), found
+    if ripe:
+      self._place = _Place(tuple(filesio.InputFile(file.path, file.size) for file in ripe), 0,
+                           self._place.watermark_secs,
+                           self._place.taken | {_digest(file.path) for file in ripe})
+      self._blocks = self._rest(self._place)
 
   def start(self) -> bool:
     return self.advance()
 
   def advance(self) -> bool:
     following = next(self._blocks, None)
+    if following is None and self._replay.watch_secs:
+      self._place = self._place._replace(files=(), blocks=0)
+      self._watch()
+      following = next(self._blocks, None)
     if following is None:
-      self._ended = True
+      self._ended = not self._replay.watch_secs
       return False
-    file, blocks, block = following
+    files, blocks, block = following
     block.watermark_secs = self._place.watermark_secs
     block.read_secs = int(time.time())
     self._current = block
-    self._place = _Place(file, blocks, self._watermark_after(block))
+    self._place = self._place._replace(
+        files=files, blocks=blocks, watermark_secs=self._watermark_after(block))
     return True
 
   def _watermark_after(self, block: EventBlock) -> int | None:
@@ -143,6 +187,10 @@ class _Reader(UnboundedReader):
 
   def close(self) -> None:
     self._counter.close()
+
+
+def _digest(path: str) -> bytes:
+  return hashlib.sha256(path.encode()).digest()[:8]
 
 
 def _timestamp(epoch_secs: int | None) -> Timestamp:

@@ -55,6 +55,24 @@ class KafkaOptions(PipelineOptions):
         'librdkafka\'s names. Example: security.protocol=SASL_SSL')
 
 
+class PubSubOptions(PipelineOptions):
+  """Which subscription is read, and how."""
+
+  @classmethod
+  def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('Pub/Sub', 'In the place of --input; on Dataflow, endless.')
+    group.add_argument(
+        '--subscription', metavar='PATH',
+        help='Example: projects/my-project/subscriptions/events')
+    group.add_argument(
+        '--timestamp_attribute', metavar='NAME',
+        help='attribute of a message that holds its event time, for the watermark (default: the '
+        'time of publishing)')
+    group.add_argument(
+        '--id_label', metavar='NAME',
+        help='attribute that is the same of messages published twice (default: none)')
+
+
 class KafkaStreamOptions(PipelineOptions):
   """How topics are followed."""
 
@@ -78,7 +96,8 @@ class KafkaStreamOptions(PipelineOptions):
         help='ends when it has read what was there at the start')
     group.add_argument(
         '--dead_letters', metavar='TOPIC',
-        help='sends refused events to this topic too, with the reason in their headers')
+        help='sends refused events to this topic of --kafka, or of Pub/Sub '
+        '(projects/my-project/topics/dead), too, with the reason in their headers')
 
 
 class BackfillOptions(PipelineOptions):
@@ -173,6 +192,10 @@ class StreamOptions(PipelineOptions):
         help='workers that share the sums of a busy board: auto (default: 16 for boards that '
         'turn out busy), 0 for none, or a number to spread every board')
     group.add_argument(
+        '--watch', metavar='DURATION',
+        help='looks for new files of --input so often and never ends; a file is read once, when it '
+        'has stopped growing (default: ends with the files that are there). Example: 10s')
+    group.add_argument(
         '--replay_bytes', default=str(replayio.REPLAY_BYTES), metavar='BYTES',
         help='the step in which a replay reads, and its watermark moves (default 1048576 = 1 MiB)')
 
@@ -199,5 +222,5 @@ class RunOptions(PipelineOptions):
         'ERROR shows where a failed job failed')
 
 
-OWN_OPTIONS = (InputOptions, KafkaOptions, KafkaStreamOptions, EventOptions, BoardOptions,
-               StreamOptions, StoreOptions, RunOptions)
+OWN_OPTIONS = (InputOptions, KafkaOptions, KafkaStreamOptions, PubSubOptions, EventOptions,
+               BoardOptions, StreamOptions, StoreOptions, RunOptions)

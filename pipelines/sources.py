@@ -1,5 +1,6 @@
 """Where events come from: each source says what it is and reads itself as blocks of events."""
 import dataclasses
+import importlib.util
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +12,20 @@ from leaderboard.io import kafkaclient, kafkaio
 from leaderboard.io.archiveio import ReadArchive
 from leaderboard.io.filesio import ReadBlocks, match_files
 from leaderboard.io.replayio import ReplayFiles
-from leaderboard.pipelines.checks import Problems, UsageError, duration, moment, whole
+from leaderboard.pipelines.checks import (
+  FN_API_RUNNER,
+  Problems,
+  UsageError,
+  duration,
+  moment,
+  whole,
+)
 from leaderboard.pipelines.options import (
-    InputOptions,
-    KafkaOptions,
-    KafkaStreamOptions,
-    StreamOptions,
+  InputOptions,
+  KafkaOptions,
+  KafkaStreamOptions,
+  PubSubOptions,
+  StreamOptions,
 )
 from leaderboard.transforms.counting import CountingRules
 
@@ -58,10 +67,11 @@ class Replay(Source):
   patterns: str
   out_of_orderness_secs: int
   block_bytes: int
+  watch_secs: int | None = None
 
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     return pipeline | 'ReplayFiles' >> ReplayFiles(
-        self.patterns, rules, self.out_of_orderness_secs, self.block_bytes)
+        self.patterns, rules, self.out_of_orderness_secs, self.block_bytes, self.watch_secs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +124,29 @@ class KafkaRange(Source):
     _check_kafka(self.servers, self.topics, self.config)
 
 
+@dataclasses.dataclass(frozen=True)
+class PubSub(Source):
+  """A subscription as an endless source; see ReadFromPubSub.
+
+  Attributes:
+    dead_letters: topic of the refused events; None for none.
+  """
+  subscription: str
+  timestamp_attribute: str | None
+  id_label: str | None
+  dead_letters: str | None = None
+
+  def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
+    from leaderboard.io import pubsubio  # of the extra `dataflow`
+    return pipeline | 'ReadFromPubSub' >> pubsubio.ReadFromPubSub(
+        self.subscription, self.timestamp_attribute, self.id_label)
+
+  def return_rejects(self, rejects: beam.PCollection) -> None:
+    if self.dead_letters:
+      from leaderboard.io import pubsubio
+      rejects | 'DeadLetters' >> pubsubio.WriteRejectsToPubSub(self.dead_letters)
+
+
 def _check_kafka(servers: str, topics: str, config: Mapping[str, str]) -> None:
   try:
     kafkaclient.check(servers, topics, config)
@@ -134,31 +167,73 @@ class Archive(Source):
 
 def resolve_source(problems: Problems, options: PipelineOptions) -> Source | None:
   """The source that the flags name; what is wrong goes to `problems`."""
-  inputs, kafka, follow, streams = (options.view_as(one) for one in (
-      InputOptions, KafkaOptions, KafkaStreamOptions, StreamOptions))
-  if inputs.input and kafka.kafka:
-    problems.found.append(f'--kafka: one source at a time; got --input={inputs.input} too')
+  inputs, kafka, follow, pubsub, streams = (options.view_as(one) for one in (
+      InputOptions, KafkaOptions, KafkaStreamOptions, PubSubOptions, StreamOptions))
+  named = [f'--{name}={value}' for name, value in (
+      ('input', inputs.input), ('kafka', kafka.kafka), ('subscription', pubsub.subscription))
+           if value]
+  if len(named) > 1:
+    problems.found.append(f'{named[1].split("=")[0]}: one source at a time; got {named[0]} too')
   if kafka.kafka:
     # Topics have no end.
     options.view_as(StandardOptions).streaming = True
     return _resolve_kafka(problems, kafka, follow, streams)
-  for flags, flag in ((kafka, 'topics'), (kafka, 'kafka_config'), (follow, 'kafka_group'),
-                      (follow, 'dead_letters')):
+  for flags, flag in ((kafka, 'topics'), (kafka, 'kafka_config'), (follow, 'kafka_group')):
     if getattr(flags, flag):
       problems.found.append(f'--{flag}: goes with --kafka; got --{flag}={getattr(flags, flag)} '
                             f'alone')
-  problems.check('--input', _check_input, inputs.input)
+  if pubsub.subscription:
+    options.view_as(StandardOptions).streaming = True
+    return _resolve_pubsub(problems, pubsub, follow)
+  for flags, flag, needed in (
+      (pubsub, 'timestamp_attribute', '--subscription'), (pubsub, 'id_label', '--subscription'),
+      (follow, 'dead_letters', '--kafka or --subscription')):
+    if getattr(flags, flag):
+      problems.found.append(f'--{flag}: goes with {needed}; got --{flag}={getattr(flags, flag)} '
+                            f'alone')
+  watch = streams.watch and problems.check('--watch', duration, streams.watch)
+  problems.check('--input', _check_input, inputs.input, bool(watch))
+  standard = options.view_as(StandardOptions)
+  if watch and (not standard.streaming or standard.runner == FN_API_RUNNER):
+    problems.found.append(f'--watch: goes with --streaming and a --runner of endless input '
+                          f'(FnApiRunner publishes when its input ends); got --watch='
+                          f'{streams.watch}')
   out_of_orderness = problems.check('--out_of_orderness', duration, streams.out_of_orderness)
   replay_bytes = problems.check('--replay_bytes', whole, streams.replay_bytes, 1, 1 << 30)
-  if options.view_as(StandardOptions).streaming:
-    return Replay(inputs.input, out_of_orderness, replay_bytes)
+  if standard.streaming:
+    return Replay(inputs.input, out_of_orderness, replay_bytes, watch or None)
   return Files(inputs.input)
 
 
-def _check_input(patterns: str | None) -> None:
+def _resolve_pubsub(problems: Problems, flags: Any, follow: Any) -> PubSub:
+  problems.check('--subscription', _check_path, flags.subscription, 'subscriptions')
+  if follow.dead_letters:
+    problems.check('--dead_letters', _check_path, follow.dead_letters, 'topics')
+  if _pubsub_missing():
+    problems.found.append('--subscription: Pub/Sub needs another package: '
+                          "pip install 'topk-leaderboard[dataflow]'")
+  return PubSub(flags.subscription, flags.timestamp_attribute, flags.id_label,
+                follow.dead_letters)
+
+
+def _pubsub_missing() -> bool:
+  return importlib.util.find_spec('google') is None or (
+      importlib.util.find_spec('google.cloud.pubsub') is None)
+
+
+def _check_path(path: str, kind: str) -> None:
+  # As the service names projects and what is in them.
+  name = '[a-zA-Z][-a-zA-Z0-9_.~+%]{2,254}'
+  if not re.fullmatch(f'projects/[a-z][-a-z0-9:.]{{4,61}}[a-z0-9]/{kind}/{name}', path):
+    raise ValueError(f'must be projects/PROJECT/{kind}/NAME, got {path!r}')
+
+
+def _check_input(patterns: str | None, watched: bool) -> None:
   if not patterns:
-    raise ValueError('is required: the path or glob of the events to count (or --kafka)')
-  match_files(patterns)
+    raise ValueError('is required: the path or glob of the events to count (or --kafka, or '
+                     '--subscription)')
+  if not watched:
+    match_files(patterns)
 
 
 def _resolve_kafka(problems: Problems, flags: Any, follow: Any, streams: Any) -> Kafka:

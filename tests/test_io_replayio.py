@@ -1,6 +1,7 @@
 """Replays: the order of the files, a watermark that never goes back, a start from any mark."""
 import gzip
 import json
+import os
 
 import pytest
 
@@ -81,3 +82,55 @@ def test_blocks_without_a_time_leave_the_watermark_alone(tmp_path):
                             CountingRules(parse_window_size('1m')), 0, 60)
   assert {int(after) for _, _, after, _ in drained(replay.create_reader(None, None))} == {
       START + 50}
+
+
+@pytest.fixture
+def watched(tmp_path):
+  return replayio._Replay([], CountingRules(parse_window_size('1m')), 10, 1 << 20,
+                          f'{tmp_path}/*.jsonl', 1)
+
+
+def look(reader, times=2):
+  """Seconds of the events that so many looks bring."""
+  found = []
+  for _ in range(times):
+    reader._looked -= 1
+    while reader.advance():
+      found += [json.loads(text)['timestamp'] // 1000 - START
+                for text in bytes(reader.get_current().data).splitlines()]
+  return found
+
+
+def test_watched_files_are_read_once_when_they_have_stopped_growing(
+    watched, tmp_path):
+  reader = watched.create_reader(None, None)
+  assert not reader.start()
+  (tmp_path / 'b.jsonl').write_bytes(line(100))
+  assert look(reader, 1) == []
+  with open(tmp_path / 'b.jsonl', 'ab') as file:   # it was still growing
+    file.write(line(110))
+  assert look(reader, 1) == []
+  assert look(reader, 1) == [100, 110]
+  assert look(reader) == []
+  assert reader.get_watermark() == replayio._timestamp(START + 100)
+  reader.close()
+
+
+def test_watch_goes_on_from_a_mark_and_takes_nothing_twice(watched, tmp_path):
+  for number in range(3):
+    path = tmp_path / f'{2 - number}.jsonl'
+    path.write_bytes(line(number))
+    os.utime(path, (1000 + number, 1000 + number))
+  first = watched.create_reader(None, None)
+  first.start()
+  first._looked -= 1
+  assert first.advance()   # by time, not by name
+  assert json.loads(bytes(first.get_current().data))['timestamp'] == START * 1000
+  mark = watched.get_checkpoint_mark_coder()
+  mark = mark.decode(mark.encode(first.get_checkpoint_mark()))
+  first.close()
+  (tmp_path / '9.jsonl').write_bytes(line(9))
+  second = watched.create_reader(None, mark)
+  assert second.start()
+  assert [1, *look(second)] == [1, 2, 9]
+  second.close()

@@ -210,7 +210,8 @@ def test_backfill_from_a_topic_makes_the_boards_of_its_time(broker, topic, redis
      '--kafka_start: must be earliest, latest or committed, or a moment'),
     (['--kafka=localhost:1', '--topics=a', '--kafka_start=committed'],
      '--kafka_start: committed offsets are those of a --kafka_group'),
-    (['--kafka=localhost:1', '--topics=a', '--input=x'], '--kafka: one source at a time'),
+    (['--kafka=localhost:1', '--topics=a', '--input=x'],
+     '--kafka: one source at a time; got --input=x too'),
     (['--topics=a'], '--topics: goes with --kafka'),
     (['--kafka=localhost:1', '--topics=a', '--kafka_config=/nowhere'], '--kafka_config: .*nowhere'),
 ])
