@@ -274,7 +274,9 @@ class PostgresBoards:
 
 def _make_partition(connection: psycopg.Connection, month: datetime.date) -> None:
   name = f'board_windows_{month:%Y_%m}'
-  exists = 'select to_regclass(%s) is not null'
+  # A scan of the catalogue: `to_regclass` may answer from memory, as it was before the lock.
+  exists = ("select exists (select from pg_inherits join pg_class on oid = inhrelid "
+            "where inhparent = 'board_windows'::regclass and relname = %s)")
   if connection.execute(exists, [name]).fetchone() == (True,):
     return
   connection.execute('select pg_advisory_xact_lock(%s)', [_MIGRATION_LOCK])
