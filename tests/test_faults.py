@@ -62,11 +62,11 @@ def disturbed(open_boards, rounds, disturb):
 
 
 def breaking(proxy):
-  """Breaks connections in every way until the writers are through."""
+  """Breaks connections in every way, again and again, for some seconds."""
   rng = random.Random(11)
 
   def disturb(writers):
-    while any(writer.is_alive() for writer in writers):
+    for _ in range(40):
       choice = rng.randrange(4)
       if choice == 0:
         proxy.drop()
@@ -77,8 +77,9 @@ def breaking(proxy):
       else:
         with proxy.refusing():
           threading.Event().wait(0.05)
-      writers[0].join(0.1)
+      writers[0].join(rng.uniform(0, 0.3))
     proxy.delay_secs = 0
+    proxy.cut_after = None
 
   return disturb
 
