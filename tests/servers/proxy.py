@@ -19,7 +19,6 @@ class Proxy:
     port: where clients connect.
     delay_secs: before each piece that is passed on.
     cut_after: all connections break once so many more bytes have passed; None for never.
-    swallow: whether everything vanishes, while connections stay open.
   """
 
   def __init__(self, server: int | str) -> None:
@@ -27,7 +26,6 @@ class Proxy:
     self.port = free_port()
     self.delay_secs = 0.0
     self.cut_after: int | None = None
-    self.swallow = False
     self._refuses = False
     self._lock = threading.Lock()
     self._pairs: set[socket.socket] = set()
@@ -85,8 +83,6 @@ class Proxy:
       while piece := source.recv(_CHUNK):
         if self.delay_secs:
           threading.Event().wait(self.delay_secs)
-        if self.swallow:
-          continue
         if self._is_cut(target, piece):
           return
         target.sendall(piece)
