@@ -161,6 +161,36 @@ def test_two_million_events_on_flink_into_three_stores_disturbed_twice(
   assert archived(str(tmp_path)) == events.counted
 
 
+@pytest.mark.slow
+def test_backfill_beside_a_live_job_changes_no_count(
+    broker, topic, flink_cluster, redis_url, tmp_path):
+  events = Events((60_000, 40_000, 0, 0))
+  stores = [f'--redis={redis_url}', f'--parquet={tmp_path}', '--windows=10m,1h', '--keep=3000']
+  job = parse([f'--kafka={broker.url}', f'--topics={topic}', '--idle=2s', '--out_of_orderness=10s',
+               *stores, *flink_cluster.flags(1, checkpoint_msec=500)], 'test')
+  pipeline = beam.Pipeline(options=job.beam)
+  topk.build(pipeline, job, 'live', job.stores)
+  events.produce(broker, topic, 0, 2)
+  result = pipeline.run()
+  reader = RedisBoards(redis_url)
+  processes.wait_for('no watermark', lambda: (reader.final_until() or 0) >= START + 2 * 3600, 120)
+  with pytest.raises(UsageError, match='--to: the live job may still change boards in redis'):
+    backfill.run([*stores, '--from=2013-01-01T00:00', '--to=2013-01-01T05:00'])
+  events.produce(broker, topic, 1, 2)   # the live job goes on meanwhile
+  report = backfill.run([*stores, '--from=2013-01-01T00:00', '--to=2013-01-01T02:00'])
+  assert report.balanced
+  closed = {board: counts.total() for board, counts in events.boards['1h'].items()
+            if board[2] < START + 5 * 3600}
+  processes.wait_for('not all counted', lambda: {
+      board: count for board, (_, count) in reader.revisions('1h', list(closed)).items()
+  } == closed, 120)
+  assert {board: generation for board, (generation, _) in reader.revisions(
+      '1h', list(closed)).items()} == {
+          board: int(board[2] < START + 2 * 3600) for board in closed}
+  reader.close()
+  result.cancel()
+
+
 def balanced(stores):
   report = account.run(stores)
   return report if report.balanced else None
