@@ -6,6 +6,7 @@ them only for people to see. A message is too late by what came before it in its
 alone, so that a replay, which cuts and interleaves differently, judges as the first attempt did.
 """
 import collections
+import contextlib
 import dataclasses
 import json
 import time
@@ -248,7 +249,7 @@ class _Reader(UnboundedReader):
         self._ends.pop(partition, None)
       elif kafkaclient.is_end(error):
         self._ends[partition] = time.monotonic(), message.offset()
-      else:
+      elif partition in self._fetched:
         kafkaclient.refuse(error, self._consumer, partition, self._fetched[partition].offset)
     for partition, messages in batches.items():
       end = self._fetched[partition].end
@@ -437,11 +438,11 @@ class _PartitionsFn(beam.DoFn):
     self._from_secs = from_secs
 
   def process(self, topics: str) -> Iterator[tuple[Partition, int, int]]:
-    consumer = kafkaclient.open_consumer(self._servers, self._config, None)
-    found = kafkaclient.partitions_of(consumer, topics)
-    starts = kafkaclient.start_offsets(consumer, found, self._from_secs)
-    ends = kafkaclient.end_offsets(consumer, found)
-    consumer.close()
+    with contextlib.closing(
+        kafkaclient.open_consumer(self._servers, self._config, None)) as consumer:
+      found = kafkaclient.partitions_of(consumer, topics)
+      starts = kafkaclient.start_offsets(consumer, found, self._from_secs)
+      ends = kafkaclient.end_offsets(consumer, found)
     for partition in found:
       yield partition, starts[partition], ends[partition]
 
@@ -456,9 +457,13 @@ class _RangeFn(beam.DoFn):
     self._times = from_secs * 1000, to_secs * 1000
 
   def process(self, stretch: tuple[Partition, int, int]) -> Iterator[EventBlock]:
-    partition, offset, end = stretch
-    consumer = kafkaclient.open_consumer(self._servers, self._config, None)
-    counter = BlockCounter(self._rules)
+    with (contextlib.closing(
+        kafkaclient.open_consumer(self._servers, self._config, None)) as consumer,
+          contextlib.closing(BlockCounter(self._rules)) as counter):
+      yield from self._read(consumer, counter, *stretch)
+
+  def _read(self, consumer: Any, counter: BlockCounter, partition: Partition, offset: int,
+            end: int) -> Iterator[EventBlock]:
     kafkaclient.assign(consumer, {partition: offset})
     ended = offset >= end
     while not ended:
@@ -476,8 +481,6 @@ class _RangeFn(beam.DoFn):
         ended = ended or offset >= end
         if _lines(block):
           yield _within(block, counter.event_times(block), *self._times)
-    consumer.close()
-    counter.close()
 
 
 def _within(block: EventBlock, times_ms: np.ndarray, from_ms: int, to_ms: int) -> EventBlock:

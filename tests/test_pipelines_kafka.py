@@ -195,6 +195,27 @@ def test_backfill_beside_a_live_job_changes_no_count(
   result.cancel()
 
 
+@pytest.mark.slow
+def test_broker_that_is_killed_while_a_job_reads_loses_nothing(redis_url, postgres_dsn, tmp_path):
+  with kafka.Broker() as own:
+    topic = own.create_topic('events', partitions=4)
+    events = Events((400_000, 300_000, 100_000, 0))
+    events.produce(own, topic)
+    stores = [f'--redis={redis_url}', f'--postgres={postgres_dsn}', f'--data_dir={tmp_path}',
+              '--windows=10m,1h']
+    job = subprocess.Popen(
+        [sys.executable, '-m', 'leaderboard.pipelines.topk', f'--kafka={own.url}',
+         f'--topics={topic}', '--stop_at_end', '--out_of_orderness=10s', '--keep=3000', *stores],
+        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    processes.wait_for('no account', lambda: list(tmp_path.glob('accounts/*.parquet')), 60)
+    own.kill()
+    own.start()
+    assert job.wait(120) == 0
+  report = account.run(stores)
+  assert report.balanced and report.events_read == 800_000
+  check_stores(events.boards, redis_url, postgres_dsn)
+
+
 def balanced(stores):
   report = account.run(stores)
   return report if report.balanced else None
