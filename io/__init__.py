@@ -3,4 +3,4 @@
 __all__ = [
     'archiveio', 'archiveviews', 'batching', 'compaction', 'embedded', 'filesio', 'historyio',
     'kafkaclient', 'kafkaio', 'ledgerio', 'parquetio', 'postgresio', 'pubsubio', 'redisio',
-    'rejectsio', 'replayio', 'retry']
+    'rejectsio', 'replayio', 'retry', 'secretsio']

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
-import psycopg
 from apache_beam.metrics import Metrics
 
+from leaderboard.io.postgresio import connect
 from leaderboard.transforms.boards import WindowSize
 from leaderboard.transforms.countevents import BoardCell
 
@@ -16,7 +16,6 @@ _DAY_SECS = 86_400
 # Of at most some 100 KB each.
 _FETCH_SUMMARIES = 200
 _FETCH_REVISIONS = 10_000
-_CONNECT_SECS = 10
 _UTC = datetime.timezone.utc
 
 _BOARDS = ("select tenant_id, event_type, extract(epoch from window_start)::bigint, generation, {} "
@@ -37,7 +36,7 @@ class History:
 
   def starts(self, from_secs: int | None = None, to_secs: int | None = None) -> list[int]:
     """Starts of the windows, earliest first, that start in [from, to) (epoch seconds)."""
-    with psycopg.connect(self._dsn, connect_timeout=_CONNECT_SECS) as connection:
+    with connect(self._dsn) as connection:
       return [start for (start,) in connection.execute(
           'select distinct extract(epoch from window_start)::bigint as start from board_windows '
           'where window_size = %s and window_start >= %s and window_start < %s order by start',
@@ -55,7 +54,7 @@ class History:
       yield tuple(board), (generation, summary)
 
   def _rows(self, column: str, from_secs: int, to_secs: int, fetch: int) -> Iterator[Any]:
-    with (psycopg.connect(self._dsn, connect_timeout=_CONNECT_SECS) as connection,
+    with (connect(self._dsn) as connection,
           connection.cursor('history', binary=True) as cursor):
       cursor.itersize = fetch
       yield from cursor.execute(_BOARDS.format(column),

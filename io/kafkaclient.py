@@ -14,6 +14,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from leaderboard.io import secretsio
+
 _TIMEOUT_SECS = 30
 _CHECK_SECS = 10
 _NAME = 'topk-leaderboard'
@@ -63,16 +65,25 @@ def check(servers: str, topics: str, config: Mapping[str, str]) -> None:
 
 def open_consumer(servers: str, config: Mapping[str, str], group: str | None) -> Any:
   try:
-    return Consumer({**_READ, **config, 'bootstrap.servers': servers, 'group.id': group or _NAME})
+    return Consumer({**_READ, **_secrets(config), 'bootstrap.servers': servers,
+                     'group.id': group or _NAME})
   except KafkaException as error:
     raise KafkaUnavailable(f'Kafka at {servers}: {error.args[0].str()}') from None
 
 
 def open_producer(servers: str, config: Mapping[str, str]) -> Any:
   try:
-    return Producer({'enable.idempotence': True, **config, 'bootstrap.servers': servers})
+    return Producer({'enable.idempotence': True, **_secrets(config), 'bootstrap.servers': servers})
   except KafkaException as error:
     raise KafkaUnavailable(f'Kafka at {servers}: {error.args[0].str()}') from None
+
+
+def _secrets(config: Mapping[str, str]) -> dict[str, str]:
+  """The settings, of references what they stand for (`secretsio`)."""
+  try:
+    return {name: secretsio.resolve(value) for name, value in config.items()}
+  except secretsio.SecretUnavailable as error:
+    raise KafkaUnavailable(str(error)) from None
 
 
 def partitions_of(consumer: Any, topics: str, timeout_secs: float = _TIMEOUT_SECS

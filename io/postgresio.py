@@ -13,6 +13,7 @@ import psycopg
 from apache_beam.metrics import Metrics
 from psycopg import sql
 
+from leaderboard.io import secretsio
 from leaderboard.io.batching import BoardBatchFn, PublishFn, write_batches
 from leaderboard.io.retry import retried
 from leaderboard.transforms.boards import BoardRecord, Row
@@ -24,8 +25,8 @@ _FLUSH_ROWS = 50_000
 _CONNECT_SECS = 10
 # A connection that swallows what is sent must not hold a bundle for ever.
 _SETTINGS: dict[str, Any] = {
-    'autocommit': True, 'connect_timeout': _CONNECT_SECS, 'keepalives_idle': 10,
-    'keepalives_interval': 5, 'keepalives_count': 3, 'tcp_user_timeout': 30_000}
+    'autocommit': True, 'keepalives_idle': 10, 'keepalives_interval': 5, 'keepalives_count': 3,
+    'tcp_user_timeout': 30_000}
 _AHEAD_SECS = 15 * 86_400
 _MIGRATION_LOCK = 0x746F706B   # "topk": any number that all clients share
 _UTC = datetime.timezone.utc
@@ -88,16 +89,23 @@ def check(dsn: str) -> None:
     PostgresUnavailable: in one line, without the password.
   """
   try:
-    psycopg.connect(dsn, connect_timeout=_CONNECT_SECS).close()
+    connect(dsn).close()
+  except secretsio.SecretUnavailable as error:
+    raise PostgresUnavailable(str(error)) from None
   except psycopg.Error as error:
     raise PostgresUnavailable(
         f'cannot use PostgreSQL at {shown(dsn)}: {_reason(dsn, error)}; expected '
         f'postgresql://user:password@host:port/database') from None
 
 
+def connect(dsn: str, **options: Any) -> psycopg.Connection:
+  """A connection to where a connection string, or a reference to one (`secretsio`), says."""
+  return psycopg.connect(secretsio.resolve(dsn), connect_timeout=_CONNECT_SECS, **options)
+
+
 def migrate(dsn: str) -> None:
   """Brings the schema up to date; safe to call from many processes at once."""
-  with psycopg.connect(dsn, connect_timeout=_CONNECT_SECS) as connection:
+  with connect(dsn) as connection:
     connection.execute('select pg_advisory_xact_lock(%s)', [_MIGRATION_LOCK])
     connection.execute('create table if not exists schema_version '
                        '(version int primary key, applied_at timestamptz default now())')
@@ -172,7 +180,7 @@ class PostgresBoards:
       from_secs, to_secs: whose windows start in [from, to), epoch seconds; None for all.
     """
     ends = [None if secs is None else _moment(secs) for secs in (from_secs, to_secs)]
-    with (psycopg.connect(self._dsn, connect_timeout=_CONNECT_SECS) as connection,
+    with (connect(self._dsn) as connection,
           connection.cursor('scan') as cursor):
       cursor.itersize = _FETCH_BOARDS
       cursor.execute(
@@ -252,7 +260,7 @@ class PostgresBoards:
     def attempt() -> _T:
       try:
         if self._connection is None or self._connection.closed:
-          self._connection = psycopg.connect(self._dsn, **_SETTINGS)
+          self._connection = connect(self._dsn, **_SETTINGS)
         return call(self._connection)
       except psycopg.OperationalError:
         # Gone, restarting, or a deadlock: what was begun is rolled back and begun anew.
@@ -317,7 +325,9 @@ def _month(epoch_secs: int) -> datetime.date:
 
 
 def shown(dsn: str) -> str:
-  """Host and database of a connection string, never its password."""
+  """Host and database of a connection string, never its password; a reference as it is."""
+  if secretsio.is_reference(dsn):
+    return dsn
   parts = _address(dsn)
   if parts is None:
     return 'the given address'
@@ -326,7 +336,7 @@ def shown(dsn: str) -> str:
 
 def _reason(dsn: str, error: Exception) -> str:
   """Why, in one line; a malformed address may show pieces of the password in the error."""
-  if _address(dsn) is None:
+  if _address(secretsio.resolve(dsn)) is None:
     return 'it cannot be read (special characters must be percent-encoded)'
   return ' '.join(str(error).split())
 

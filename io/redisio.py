@@ -22,6 +22,7 @@ import apache_beam as beam
 import redis
 from apache_beam.metrics import Metrics
 
+from leaderboard.io import secretsio
 from leaderboard.io.batching import BoardBatchFn, PublishFn, write_batches
 from leaderboard.io.retry import retried
 from leaderboard.transforms.boards import BoardRecord, Row
@@ -64,6 +65,8 @@ def check(url: str) -> None:
   try:
     client = connect(url, socket_timeout=5, socket_connect_timeout=5,
                      retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0))
+  except secretsio.SecretUnavailable as error:
+    raise RedisUnavailable(str(error)) from None
   except (redis.RedisError, OSError) as error:   # a cluster is asked for its nodes at once
     raise _unavailable(url, error) from None
   except ValueError:
@@ -85,7 +88,8 @@ def _unavailable(url: str, error: Exception) -> RedisUnavailable:
 
 def connect(url: str, **options: Any) -> Any:
   """A client: of one server, or of a cluster where the scheme is redis+cluster:// or
-  rediss+cluster://."""
+  rediss+cluster://. The URL may be a reference (`secretsio`)."""
+  url = secretsio.resolve(url)
   if '+cluster://' in url:
     return redis.cluster.RedisCluster.from_url(url.replace('+cluster://', '://', 1), **options)
   return redis.Redis.from_url(url, **options)

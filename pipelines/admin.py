@@ -7,8 +7,6 @@ import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 
-import psycopg
-
 from leaderboard.io import postgresio, redisio
 from leaderboard.pipelines.checks import Parser, Problems, UsageError, utc
 from leaderboard.pipelines.command import command
@@ -83,7 +81,7 @@ def run(argv: Sequence[str] | None = None) -> Done:
 
 def _status(stores: Stores) -> Iterator[str]:
   if stores.postgres:
-    with psycopg.connect(stores.postgres) as connection:
+    with postgresio.connect(stores.postgres) as connection:
       (version,) = connection.execute('select max(version) from schema_version').fetchone() or (0,)
       months = [name for (name,) in connection.execute(
           "select relname from pg_class where relname ~ '^board_windows_[0-9]{4}_[0-9]{2}$' "
@@ -126,7 +124,7 @@ def _jobs(watermarks: list[tuple[str, int, int]]) -> Iterator[str]:
 def _forget(stores: Stores, job: str) -> list[str]:
   found = []
   if stores.postgres:
-    with psycopg.connect(stores.postgres) as connection:
+    with postgresio.connect(stores.postgres) as connection:
       if connection.execute('delete from job_state where job = %s', [job]).rowcount:
         found.append('postgres')
   if stores.redis:
@@ -140,7 +138,7 @@ def _forget(stores: Stores, job: str) -> list[str]:
 
 
 def _prune(dsn: str) -> list[str]:
-  with psycopg.connect(dsn) as connection:
+  with postgresio.connect(dsn) as connection:
     deleted = connection.execute(
         'delete from board_windows as boards using event_types as types '
         'where types.retention_days is not null and boards.tenant_id = types.tenant_id '

@@ -18,7 +18,8 @@ _FLAGS: dict[str, dict[str, str]] = {
     'redis': {
         'metavar': 'URL',
         'help': 'real-time boards: redis://[user:password@]host:port/db, with TLS rediss://..., '
-        'a cluster redis+cluster://..., or `embedded` for a server of its own under --data_dir'},
+        'a cluster redis+cluster://..., `embedded` for a server of its own under --data_dir, or '
+        'a reference to the URL: env:NAME, file:PATH or secret://projects/P/secrets/NAME'},
     'redis_ttl': {
         'metavar': 'SIZE=DURATION,...', 'default': '',
         'help': 'how long a board of a size stays in Redis after its last write (default: for '
@@ -30,7 +31,8 @@ _FLAGS: dict[str, dict[str, str]] = {
         'topk-repair mends it from --postgres'},
     'postgres': {
         'metavar': 'DSN',
-        'help': 'board history: postgresql://user:password@host:port/db, or `embedded`'},
+        'help': 'board history: postgresql://user:password@host:port/db, `embedded`, or a '
+        'reference as of --redis'},
     'parquet': {
         'metavar': 'PATH',
         'help': 'raw events and board snapshots under this folder of any Beam file system'},
