@@ -23,6 +23,8 @@ from leaderboard.io.ledgerio import Ledger
 from leaderboard.pipelines import topk
 from leaderboard.pipelines.boardrules import resolve_boards
 from leaderboard.pipelines.checks import (
+    OFF,
+    ONLY,
     Problems,
     UsageError,
     beam_options,
@@ -128,7 +130,7 @@ def _resolve(options: PipelineOptions) -> Backfill:
   job = TopKJob(
       source=source, stream=None, rules=rules,
       boards=boards, generation=0, stores=stores, report=running.report,
-      log_level=running.log_level, beam=options)
+      preflight=running.preflight, log_level=running.log_level, beam=options)
   return Backfill(from_secs, to_secs, generation or None, job)
 
 
@@ -175,8 +177,9 @@ def run(argv: Sequence[str] | None = None) -> Report:
   logging.getLogger().setLevel(job.log_level)
   name = uuid.uuid4().hex
   started = time.monotonic()
-  job.source.check()
-  with job.stores.open() as stores, stores.readers() as readers:
+  with topk.opened(job) as stores, stores.readers() as readers:
+    if job.preflight == ONLY:
+      return topk.tried(job)
     ledger = Ledger(stores.ledger)
     _refuse_open_windows(readers, wanted.to_secs)
     job = dataclasses.replace(job, generation=wanted.generation or _next_generation(ledger))
@@ -193,6 +196,21 @@ def run(argv: Sequence[str] | None = None) -> Report:
     with open(job.report, 'w', encoding='utf-8') as file:
       json.dump(report.as_json(), file, indent=2)
   return report
+
+
+def launch(argv: Sequence[str] | None = None) -> Any:
+  """Starts the backfill on a cluster and returns at once: what a template's launcher calls.
+
+  Raises:
+    UsageError: as `run`.
+  """
+  wanted = parse(sys.argv[1:] if argv is None else argv)
+  job = wanted.job
+  if job.preflight != OFF:
+    with topk.opened(job) as stores, stores.readers() as readers:
+      _refuse_open_windows(readers, wanted.to_secs)
+  generation = wanted.generation or _next_generation(Ledger(job.stores.ledger))
+  return topk.submit(dataclasses.replace(job, generation=generation))
 
 
 def _refuse_open_windows(readers: Mapping[str, Any], to_secs: int) -> None:

@@ -14,6 +14,7 @@ from leaderboard.transforms.boards import parse_secs
 
 EMBEDDED = 'embedded'
 FN_API_RUNNER = 'apache_beam.runners.portability.fn_api_runner.FnApiRunner'
+PREFLIGHT = ON, ONLY, OFF = 'on', 'only', 'off'
 LOG_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 # Runners that know their own options only when they are asked.
 _ASK_A_SERVER = ('PortableRunner', 'FlinkRunner', 'SparkRunner')

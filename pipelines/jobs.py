@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from leaderboard.pipelines.boardrules import BoardRules, resolve_boards
 from leaderboard.pipelines.checks import (
     LOG_LEVELS,
+    PREFLIGHT,
     Problems,
     UsageError,
     beam_options,
@@ -62,6 +63,7 @@ class TopKJob:
   generation: int
   stores: Stores
   report: str | None
+  preflight: str
   log_level: str
   beam: PipelineOptions
 
@@ -95,8 +97,8 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
       rules, max_future_secs=stream.max_future_secs, clamp_future=stream.clamp_future)
   return TopKJob(
       source=source, stream=stream if standard.streaming else None, rules=rules, boards=wanted,
-      generation=generation, stores=stores, report=running.report, log_level=running.log_level,
-      beam=beam)
+      generation=generation, stores=stores, report=running.report, preflight=running.preflight,
+      log_level=running.log_level, beam=beam)
 
 
 def resolve_rules(problems: Problems, flags: Any, boards: BoardRules,
@@ -118,6 +120,7 @@ def check_running(problems: Problems, running: Any) -> None:
   """Checks the flags of RunOptions."""
   if running.report:
     problems.check('--report', writable, os.path.dirname(os.path.abspath(running.report)))
+  problems.check('--preflight', one_of, running.preflight, PREFLIGHT)
   problems.check('--log_level', one_of, running.log_level, LOG_LEVELS)
 
 

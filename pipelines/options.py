@@ -92,7 +92,7 @@ class KafkaStreamOptions(PipelineOptions):
         help='a partition without messages for so long holds the watermark back no longer; 0s for '
         'never (default 1m)')
     group.add_argument(
-        '--stop_at_end', action='store_true',
+        '--stop_at_end', nargs='?', const='true', default='false', metavar='true',
         help='ends when it has read what was there at the start')
     group.add_argument(
         '--dead_letters', metavar='TOPIC',
@@ -216,6 +216,10 @@ class RunOptions(PipelineOptions):
     group = parser.add_argument_group('running')
     group.add_argument(
         '--report', metavar='FILE', help='writes the closing account as JSON to this file too')
+    group.add_argument(
+        '--preflight', default='on', metavar='WHEN',
+        help='tries the stores and the source before anything runs: on (default), only, which '
+        'then ends, or off, which neither tries them nor brings the schema up to date')
     group.add_argument(
         '--log_level', default='CRITICAL', metavar='LEVEL',
         help='what the libraries may say: DEBUG, INFO, WARNING, ERROR or CRITICAL (default); '

@@ -18,6 +18,7 @@ from leaderboard.pipelines.checks import (
   UsageError,
   duration,
   moment,
+  one_of,
   whole,
 )
 from leaderboard.pipelines.options import (
@@ -245,7 +246,8 @@ def _resolve_kafka(problems: Problems, flags: Any, follow: Any, streams: Any) ->
       servers=flags.kafka, topics=topics, start=start, group=follow.kafka_group,
       out_of_orderness_secs=problems.check(
           '--out_of_orderness', duration, streams.out_of_orderness),
-      idle_secs=problems.check('--idle', duration, follow.idle), stop_at_end=follow.stop_at_end,
+      idle_secs=problems.check('--idle', duration, follow.idle), stop_at_end=problems.check(
+          '--stop_at_end', one_of, follow.stop_at_end, ('true', 'false')) == 'true',
       config=read_kafka_config(problems, flags), dead_letters=follow.dead_letters)
 
 

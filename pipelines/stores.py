@@ -71,8 +71,11 @@ class Stores:
   skip_redis: bool = False
 
   @contextlib.contextmanager
-  def open(self) -> Iterator['Stores']:
+  def open(self, tried: bool = True) -> Iterator['Stores']:
     """Starts the embedded servers that were asked for and tries the others.
+
+    Args:
+      tried: False leaves the others alone.
 
     Yields:
       These stores, with the URLs of their servers.
@@ -85,20 +88,20 @@ class Stores:
       try:
         if redis == EMBEDDED:
           redis = stack.enter_context(embedded.start_redis(self.data_dir)).url
-        elif redis:
+        elif redis and tried:
           redisio.check(redis)
       except (embedded.EmbeddedServerError, redisio.RedisUnavailable) as error:
         problems.append(f'--redis: {error}')
       try:
         if postgres == EMBEDDED:
           postgres = stack.enter_context(embedded.start_postgres(self.data_dir)).url
-        elif postgres:
+        elif postgres and tried:
           postgresio.check(postgres)
       except (embedded.EmbeddedServerError, postgresio.PostgresUnavailable) as error:
         problems.append(f'--postgres: {error}')
       if problems:
         raise UsageError(problems)
-      if postgres:
+      if postgres and (tried or self.postgres == EMBEDDED):
         postgresio.migrate(postgres)
       yield dataclasses.replace(self, redis=redis, postgres=postgres)
 

@@ -2,12 +2,14 @@
 
     python -m leaderboard.pipelines.topk --input=events.jsonl --redis=embedded
 """
+import contextlib
 import json
 import logging
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 
@@ -16,7 +18,7 @@ from leaderboard.io.ledgerio import Ledger, WriteAccounts
 from leaderboard.io.parquetio import WriteArchive
 from leaderboard.io.rejectsio import REJECTS, TOO_LATE, WriteRejects
 from leaderboard.pipelines import show
-from leaderboard.pipelines.checks import EMBEDDED
+from leaderboard.pipelines.checks import EMBEDDED, OFF, ONLY, UsageError
 from leaderboard.pipelines.command import command
 from leaderboard.pipelines.jobs import TopKJob, parse
 from leaderboard.pipelines.report import Progress, Report, close_account
@@ -90,8 +92,9 @@ def run(argv: Sequence[str] | None = None) -> Report:
   logging.getLogger().setLevel(job.log_level)
   name = uuid.uuid4().hex
   started = time.monotonic()
-  job.source.check()
-  with job.stores.open() as stores:
+  with opened(job) as stores:
+    if job.preflight == ONLY:
+      return tried(job)
     ledger = Ledger(stores.ledger)
     pipeline = beam.Pipeline(options=job.beam)
     build(pipeline, job, name, stores)
@@ -114,6 +117,62 @@ def run(argv: Sequence[str] | None = None) -> Report:
     with open(job.report, 'w', encoding='utf-8') as file:
       json.dump(report.as_json(), file, indent=2)
   return report
+
+
+def launch(argv: Sequence[str] | None = None) -> Any:
+  """Starts the job on a cluster and returns at once: what a template's launcher calls.
+
+  Raises:
+    UsageError: the options are wrong or a store is out of reach.
+  """
+  job = parse(sys.argv[1:] if argv is None else argv, PROG)
+  return submit(job)
+
+
+def submit(job: TopKJob) -> Any:
+  """Starts a job that outlives this process; the runner's own handle, or None where the job was
+  only tried."""
+  if EMBEDDED in (job.stores.redis, job.stores.postgres):
+    raise UsageError([f'--redis, --postgres: {EMBEDDED} servers end with this program; name '
+                      f'servers that the workers reach'])
+  logging.basicConfig()
+  logging.getLogger().setLevel(job.log_level)
+  with opened(job) as stores:
+    if job.preflight == ONLY:
+      tried(job)
+      return None
+    pipeline = beam.Pipeline(options=job.beam)
+    build(pipeline, job, uuid.uuid4().hex, stores)
+    return pipeline.run()
+
+
+@contextlib.contextmanager
+def opened(job: TopKJob) -> Iterator[Stores]:
+  """The stores of a job, once they and its source were tried.
+
+  Raises:
+    UsageError: with all that is out of reach.
+  """
+  problems = []
+  with contextlib.ExitStack() as stack:
+    if job.preflight != OFF:
+      try:
+        job.source.check()
+      except UsageError as error:
+        problems += error.problems
+    try:
+      stores = stack.enter_context(job.stores.open(job.preflight != OFF))
+    except UsageError as error:
+      raise UsageError([*problems, *error.problems]) from None
+    if problems:
+      raise UsageError(problems)
+    yield stores
+
+
+def tried(job: TopKJob) -> Report:
+  """Says that everything is in reach; the report of a job that counted nothing."""
+  print('preflight: source and stores are in reach, and the options are right')
+  return Report(0, 0, {}, 0, {}, 0, None, 0, 0.0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -318,3 +318,17 @@ def test_spilled_boards_hold_true_brackets_in_every_store(run_job, stores, flags
       edge = rows[min(10, len(rows)) - 1][1]
       assert all(truth[row['item']] >= edge for row in answer['rows'] if row['certified'])
   assert spilled
+
+
+def test_preflight_tells_everything_at_once_and_runs_nothing(sample_events, tmp_path, capsys,
+                                                             redis_url):
+  flags = ['--kafka=localhost:1', '--topics=events', '--redis=redis://127.0.0.1:1/0',
+           '--postgres=postgresql://nobody@127.0.0.1:1/db', f'--data_dir={tmp_path}',
+           '--preflight=only']
+  assert topk.main(flags) == 2
+  told = capsys.readouterr().err.splitlines()
+  assert [line.split(': ')[1] for line in told] == ['--kafka', '--redis', '--postgres']
+  assert topk.main([f'--input={sample_events}', f'--redis={redis_url}', '--preflight=only',
+                    f'--data_dir={tmp_path}']) == 0
+  assert capsys.readouterr().out.startswith('preflight: source and stores are in reach')
+  assert not list(tmp_path.glob('accounts/*'))
