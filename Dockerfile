@@ -17,7 +17,11 @@ RUN pip install --no-cache-dir -c constraints.txt "apache-beam[gcp]==2.77.0" .
 COPY transforms transforms
 COPY io io
 COPY pipelines pipelines
+COPY templates templates
 RUN pip install --no-cache-dir --no-deps --force-reinstall . && pip check
+
+# Of the other template: /app/templates/backfill/launch.py.
+ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/app/templates/topk/launch.py
 
 # Root, because Dataflow's launcher writes under /var/log and its workers under /var/opt; nothing
 # else needs it, so that other runners may choose a user.

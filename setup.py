@@ -5,7 +5,7 @@ repository (`io/` is imported as `leaderboard.io`).
 """
 import setuptools
 
-ROOMS = ['transforms', 'io', 'pipelines']
+ROOMS = ['transforms', 'io', 'pipelines', 'templates']
 
 packages = setuptools.find_packages(
     include=[pattern for room in ROOMS for pattern in (room, room + '.*')])
@@ -22,6 +22,7 @@ setuptools.setup(
         **{'leaderboard.' + room: ['py.typed'] for room in ROOMS},
         'leaderboard.io': ['py.typed', 'lua/*.lua', 'sql/*.sql'],
         'leaderboard.pipelines': ['py.typed', 'sizing.json'],
+        'leaderboard.templates': ['py.typed', '*/metadata.json', '*/launch.py'],
     },
     install_requires=[
         'apache-beam>=2.70,<3',

@@ -277,11 +277,12 @@ class _Reader(UnboundedReader):
     return _Fetched(partition, block, place)
 
   def _move_watermark(self) -> None:
-    """To the least of all partitions but the idle ones; nowhere while one tells no time."""
-    busy = [place.newest_ms for partition, place in self._places.items()
-            if not self._idle(partition)]
-    known = [newest_ms for newest_ms in busy if newest_ms is not None]
-    if known and len(known) == len(busy):
+    """To the least of all partitions but the idle ones; nowhere while one of those tells no time.
+    Where all are idle, to the least of those that tell one."""
+    busy = [place for partition, place in self._places.items() if not self._idle(partition)]
+    asked = busy or self._places.values()
+    known = [place.newest_ms for place in asked if place.newest_ms is not None]
+    if known and (len(known) == len(asked) or not busy):
       told = min(known) // 1000 - self._read.out_of_orderness_secs
       self._watermark_secs = max(told, self._watermark_secs or told)
     self._lag.set(sum(map(self._behind, self._places)))

@@ -45,3 +45,18 @@ def _first_cause(error: BaseException) -> str:
   while cause := error.__cause__ or (not error.__suppress_context__ and error.__context__):
     error = cause
   return ' '.join(str(error).split()) or type(error).__name__
+
+
+def submit(name: str, launch: Callable[[], Any]) -> int:
+  """Launches a job that outlives this process; returns the exit code: 0, 1 when it could not be
+  submitted, 2 when an option is wrong or a store is out of reach."""
+  try:
+    launch()
+  except UsageError as error:
+    for problem in error.problems:
+      print(f'{name}: {problem}', file=sys.stderr)
+    return 2
+  except Exception as error:
+    print(f'{name}: the job was not submitted: {_first_cause(error)}', file=sys.stderr)
+    return 1
+  return 0

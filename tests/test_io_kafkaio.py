@@ -13,6 +13,7 @@ from servers import kafka
 
 from leaderboard.io import kafkaclient, kafkaio
 from leaderboard.io.kafkaclient import KafkaUnavailable, Partition
+from leaderboard.pipelines.checks import beam_options
 from leaderboard.transforms.blocks import OriginRange
 from leaderboard.transforms.boards import parse_window_size
 from leaderboard.transforms.countevents import RefusedBlock
@@ -277,7 +278,21 @@ def test_partition_that_was_never_read_holds_the_watermark_until_it_is_idle(brok
   while reader._watermark_secs is None:
     reader.advance()
     assert time.monotonic() < deadline
-  # Both are idle now: the last that told a time was not, when the other was left out.
+  assert reader._watermark_secs == START + 990
+  reader.close()
+
+
+def test_partitions_that_fall_idle_together_leave_the_watermark_where_they_are(
+    broker, topic, monkeypatch):
+  broker.produce(topic, [event(1000)], 0)
+  reader = reader_of(broker, topic, stop_at_end=False, idle_secs=100, out_of_orderness_secs=10)
+  more = reader.start()
+  while not more or len(reader._ends) < 2:
+    more = reader.advance() or more
+  assert reader._watermark_secs is None
+  reader._ends = {partition: (since - 1000, offset)
+                  for partition, (since, offset) in reader._ends.items()}
+  reader.advance()
   assert reader._watermark_secs == START + 990
   reader.close()
 
@@ -360,7 +375,7 @@ def test_range_holds_the_events_of_its_time_and_no_others(broker, topic):
   broker.produce(topic, [event(-5), event(10), b'garbage', event(3700), event(50)], 0,
                  [(START + second) * 1000 for second in (0, 11, 12, 3700, 9000)])
   broker.produce(topic, [event(59, 'other')], 1)
-  with beam.Pipeline() as pipeline:
+  with beam.Pipeline(options=beam_options([])) as pipeline:
     blocks = pipeline | kafkaio.ReadKafkaRange(broker.url, topic, RULES, START, START + 3600)
     lines = blocks | beam.FlatMap(lambda block: [
         (block.origin.partition, offset, line) for offset, line in zip(
@@ -374,7 +389,7 @@ def test_dead_letters_say_where_they_stood(broker):
   refused = RefusedBlock(OriginRange('kafka://events', 3, 10, 20), [
       Refused('malformed_json', '', b'not\njson', 'kafka://events', 3, 12),
       Refused('missing_field', 'item_id', b'{}', 'kafka://events', 3, 15)])
-  with beam.Pipeline() as pipeline:
+  with beam.Pipeline(options=beam_options([])) as pipeline:
     pipeline | beam.Create([refused]) | kafkaio.WriteRejectsToKafka(broker.url, topic)
   consumer = kafkaclient.open_consumer(broker.url, {}, None)
   kafkaclient.assign(consumer, {Partition(topic, 0): 0})

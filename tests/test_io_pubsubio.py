@@ -8,7 +8,7 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from leaderboard.io import pubsubio
 from leaderboard.pipelines import topk
-from leaderboard.pipelines.checks import UsageError
+from leaderboard.pipelines.checks import UsageError, beam_options
 from leaderboard.pipelines.jobs import parse
 from leaderboard.transforms.blocks import OriginRange
 from leaderboard.transforms.boards import parse_window_size
@@ -67,7 +67,7 @@ def test_blocks_have_a_size(monkeypatch):
 def test_refused_events_are_messages_with_their_reason():
   block = RefusedBlock(OriginRange(PATH, 0, 1, 2), [
       Refused('missing_field', 'item_id', b'{}', PATH, 0, 1)])
-  with beam.Pipeline() as pipeline:
+  with beam.Pipeline(options=beam_options([])) as pipeline:
     found = pipeline | beam.Create([block]) | beam.FlatMap(pubsubio._messages)
     assert_that(found | beam.Map(lambda one: (one.data, sorted(one.attributes.items()))),
                 equal_to([(b'{}', [('field', 'item_id'), ('offset', '1'), ('partition', '0'),
