@@ -1,4 +1,5 @@
 """A bad night: servers die, connections break, disks fill; the stores end as if it had not been."""
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -13,11 +14,13 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 import redis
+from playback import stored_boards
 from servers import processes
 from servers.proxy import Proxy
 
 from leaderboard.io import embedded, postgresio, redisio
 from leaderboard.io.archiveio import archived_folders, read_folder
+from leaderboard.io.archiveviews import open_archive
 from leaderboard.io.postgresio import PostgresBoards
 from leaderboard.io.redisio import RedisBoards
 from leaderboard.pipelines import flights, topk
@@ -120,7 +123,10 @@ def check_postgres(dsn, rounds):
 
 
 def restart_postgres(folder):
-  """Ends the server at once, in the middle of whatever it does, and starts it on its data."""
+  """Ends the server at once, in the middle of whatever it does, and starts it on its data.
+
+  Its own child from then on: whoever started the first one does not know it.
+  """
   owner = folder.stat()
   command = shlex.split((folder / 'postmaster.opts').read_text())
   pid = int((folder / 'postmaster.pid').read_text().split()[0])
@@ -128,29 +134,45 @@ def restart_postgres(folder):
   while pathlib.Path(f'/proc/{pid}').exists() and 'Z' not in pathlib.Path(
       f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0]:
     threading.Event().wait(0.02)
-  return subprocess.Popen(command, user=owner.st_uid, group=owner.st_gid, extra_groups=[],
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+  process = subprocess.Popen(command, user=owner.st_uid, group=owner.st_gid, extra_groups=[],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+  processes.wait_for('not ready', lambda: is_ready(folder, process.pid), 60)
+  return process
+
+
+def is_ready(folder, pid):
+  with contextlib.suppress(FileNotFoundError):
+    told = (folder / 'postmaster.pid').read_text().split()
+    return told[:1] == [str(pid)] and 'ready' in told
+  return False
+
+
+@contextlib.contextmanager
+def restarted_servers():
+  """The servers of `restart_postgres`, which are ended on the way out."""
+  restarted = []
+  try:
+    yield restarted
+  finally:
+    for process in restarted:
+      process.send_signal(signal.SIGINT)   # a fast shutdown; no one where it is gone
+    for process in restarted:
+      process.wait(60)
 
 
 @pytest.mark.slow
 def test_postgres_restarted_in_the_middle_of_transactions_ends_in_the_newest_boards(
     tmp_path, rounds):
-  with embedded.start_postgres(tmp_path) as server:
+  with embedded.start_postgres(tmp_path) as server, restarted_servers() as restarted:
     postgresio.migrate(server.url)
-    restarted = []
-    pid_file = tmp_path / 'postgres' / 'postmaster.pid'
 
     def disturb(writers):
       for _ in range(3):
         writers[0].join(0.3)
         restarted.append(restart_postgres(tmp_path / 'postgres'))
-        processes.wait_for('not ready', lambda: pid_file.exists() and (
-            'ready' in pid_file.read_text()), 60)
 
     disturbed(lambda: PostgresBoards(server.url), rounds, disturb)
     check_postgres(server.url, rounds)
-  for process in restarted:
-    process.wait(30)
 
 
 def kill_redis(url):
@@ -159,10 +181,68 @@ def kill_redis(url):
   os.kill(pid, signal.SIGKILL)
 
 
+class Night:
+  """One job on stores of its own, and what it leaves in them; run as often as it takes."""
+
+  def __init__(self, events, folder):
+    self.folder = folder
+    self._flags = [f'--input={events}', '--windows=1m,1h,1d', f'--data_dir={folder}',
+                   f'--parquet={folder}/parquet']
+
+  def run(self, redis_url, postgres_dsn):
+    """The account of a run that held, at the latest the second."""
+    flags = [*self._flags, f'--redis={redis_url}', f'--postgres={postgres_dsn}']
+    report = topk.run(flags)
+    # What a killed Redis had not yet put on its disk (a second of it) is gone, and the account says
+    # so; running the job again mends it.
+    if not report.balanced:
+      report = topk.run(flags)
+    assert report.balanced
+    assert report.events_counted + sum(report.events_rejected.values()) == report.events_read
+    return report
+
+  def left(self, redis_url, postgres_dsn):
+    """Every board of both stores, and how many events the archive has."""
+    archive = open_archive(f'{self.folder}/parquet')
+    ((archived, distinct),) = archive.sql(
+        'select count(*), count(distinct (source, partition, "offset")) from read_parquet('
+        f"'{self.folder}/parquet/events/*/*/*/*.parquet', hive_partitioning = false)").fetchall()
+    archive.close()
+    assert archived == distinct   # nothing twice
+    with psycopg.connect(postgres_dsn) as connection:
+      history = connection.execute(
+          'select tenant_id, event_type, window_size, window_start, generation, events, total, '
+          'tau, rest_upper, resolution, rows, summary from board_windows').fetchall()
+    return archived, stored_boards(redis_url), {row[:4]: row[4:] for row in history}
+
+
+@pytest.fixture(scope='module')
+def flights_of_days(tmp_path_factory):
+  path = tmp_path_factory.mktemp('events') / 'events.jsonl'
+  flights.write_flights(path, rows=8000)
+  return path
+
+
+@pytest.fixture(scope='module')
+def undisturbed(flights_of_days, tmp_path_factory):
+  """What a quiet night leaves: (account, stores)."""
+  folder = tmp_path_factory.mktemp('quiet')
+  with embedded.start_redis(folder) as cache, embedded.start_postgres(folder) as database:
+    night = Night(flights_of_days, folder)
+    report = night.run(cache.url, database.url)
+    return report, night.left(cache.url, database.url)
+
+
+def check_as_undisturbed(night, report, redis_url, postgres_dsn, undisturbed):
+  quiet, left = undisturbed
+  assert (report.events_read, report.events_counted, report.events_rejected) == (
+      quiet.events_read, quiet.events_counted, quiet.events_rejected)
+  assert night.left(redis_url, postgres_dsn) == left
+
+
 @pytest.mark.slow
-def test_redis_killed_and_restarted_while_a_job_runs_ends_whole(tmp_path, monkeypatch):
-  events = tmp_path / 'events.jsonl'
-  flights.write_flights(events, rows=8000)
+def test_job_whose_redis_is_killed_and_restarted_ends_as_an_undisturbed_one(
+    flights_of_days, undisturbed, postgres_dsn, tmp_path, monkeypatch):
   server = embedded.start_redis(tmp_path)
   port = int(server.url.split(':')[-1].split('/')[0])
   monkeypatch.setattr(embedded, '_free_port', lambda: port)
@@ -178,17 +258,81 @@ def test_redis_killed_and_restarted_while_a_job_runs_ends_whole(tmp_path, monkey
 
   monkeypatch.setattr(RedisBoards, 'apply', apply_and_die)
   monkeypatch.setattr(redisio, '_FLUSH_BOARDS', 200)
-  report = topk.run([f'--input={events}', '--windows=1m,1h,1d', f'--data_dir={tmp_path}',
-                     f'--redis={server.url}'])
-  # What the server had not yet put on its disk (a second of it) is gone, and the account says so;
-  # running the job again mends it.
-  if not report.balanced:
-    report = topk.run([f'--input={events}', '--windows=1m,1h,1d', f'--data_dir={tmp_path}',
-                       f'--redis={server.url}'])
-  assert len(servers) == 3 and report.balanced
-  assert report.events_counted + sum(report.events_rejected.values()) == report.events_read
+  night = Night(flights_of_days, tmp_path)
+  report = night.run(server.url, postgres_dsn)
+  assert len(servers) == 3
+  check_as_undisturbed(night, report, server.url, postgres_dsn, undisturbed)
   for each in servers[::-1]:
     each.stop()
+
+
+@pytest.mark.slow
+def test_job_whose_postgres_is_restarted_ends_as_an_undisturbed_one(
+    flights_of_days, undisturbed, redis_url, tmp_path, monkeypatch):
+  applied, apply = [], PostgresBoards.apply
+
+  def apply_and_restart(boards, records):
+    applied.append(len(records))
+    if len(applied) in (2, 5):
+      # The server goes while this write is under way.
+      threading.Timer(0.02, lambda: restarted.append(
+          restart_postgres(tmp_path / 'postgres'))).start()
+    return apply(boards, records)
+
+  monkeypatch.setattr(PostgresBoards, 'apply', apply_and_restart)
+  monkeypatch.setattr(postgresio, '_FLUSH_BOARDS', 200)
+  night = Night(flights_of_days, tmp_path)
+  with embedded.start_postgres(tmp_path) as server, restarted_servers() as restarted:
+    report = night.run(redis_url, server.url)
+    processes.wait_for('not restarted', lambda: len(restarted) == 2, 60)
+    check_as_undisturbed(night, report, redis_url, server.url, undisturbed)
+
+
+@pytest.mark.slow
+def test_job_behind_broken_lines_ends_as_an_undisturbed_one(
+    flights_of_days, undisturbed, redis_url, tmp_path, monkeypatch):
+  monkeypatch.setattr(redisio, '_FLUSH_BOARDS', 100)
+  monkeypatch.setattr(postgresio, '_FLUSH_BOARDS', 100)
+  night = Night(flights_of_days, tmp_path)
+  address = redis.connection.parse_url(redis_url)
+  with (embedded.start_postgres(tmp_path) as server, Proxy(address['port']) as cache_line,
+        Proxy(str(tmp_path / 'postgres' / '.s.PGSQL.5432')) as database_line):
+    over, started = threading.Event(), []
+
+    def disturb(proxy):
+      waiter = threading.Thread(target=over.wait)
+      waiter.start()
+      while not over.is_set():
+        breaking(proxy)([waiter])
+
+    # From the first write to the last: what is checked before and read after is not tried again.
+    def first(apply):
+      def apply_and_break(boards, records):
+        if not started:
+          for proxy in (cache_line, database_line):
+            started.append(threading.Thread(target=disturb, args=[proxy]))
+            started[-1].start()
+        return apply(boards, records)
+      return apply_and_break
+
+    def quiet_again(*args):
+      over.set()
+      for line in started:
+        line.join()
+      return close_account(*args)
+
+    close_account = topk.close_account
+    monkeypatch.setattr(RedisBoards, 'apply', first(RedisBoards.apply))
+    monkeypatch.setattr(PostgresBoards, 'apply', first(PostgresBoards.apply))
+    monkeypatch.setattr(topk, 'close_account', quiet_again)
+    try:
+      report = night.run(
+          redis_url.replace(str(address['port']), str(cache_line.port)),
+          f'postgresql://postgres@127.0.0.1:{database_line.port}/postgres?gssencmode=disable')
+    finally:
+      over.set()
+    assert started
+    check_as_undisturbed(night, report, redis_url, server.url, undisturbed)
 
 
 LIMITED = """
