@@ -286,6 +286,34 @@ def test_settings_of_the_client_come_from_a_file(tmp_path):
     parse(['--kafka=localhost:1', '--topics=a', f'--kafka_config={path}'], 'test')
 
 
+def secured(broker, path, password):
+  path.write_text(f'security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\n'
+                  f'sasl.username={kafka.USER}\nsasl.password={password}\n'
+                  f'ssl.ca.location={broker.certificate}\n')
+  return f'--kafka_config={path}'
+
+
+def test_broker_that_asks_for_tls_and_a_user_is_read(
+    broker, topic, redis_url, tmp_path, monkeypatch):
+  monkeypatch.setenv('BROKER_PASSWORD', kafka.PASSWORD)
+  events = Events((300, 200, 0, 0))
+  events.produce(broker, topic)
+  report = topk.run([
+      f'--kafka={broker.secure_url}', f'--topics={topic}', '--stop_at_end', '--windows=10m,1h',
+      '--out_of_orderness=10s', f'--redis={redis_url}', f'--data_dir={tmp_path}',
+      secured(broker, tmp_path / 'client.properties', 'env:BROKER_PASSWORD')])
+  assert report.balanced and report.events_counted == events.counted
+
+
+def test_wrong_password_is_one_line_without_it(broker, topic, tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(kafkaclient, '_CHECK_SECS', 2)
+  assert topk.main([f'--kafka={broker.secure_url}', f'--topics={topic}', f'--data_dir={tmp_path}',
+                    secured(broker, tmp_path / 'client.properties', 'guessed')]) == 2
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith('topk: --kafka: ') and 'security settings' in line
+  assert 'guessed' not in line
+
+
 def test_topic_that_is_not_there_is_told_before_anything_runs(broker, tmp_path, capsys):
   assert topk.main([f'--kafka={broker.url}', '--topics=nowhere', f'--data_dir={tmp_path}']) == 2
   assert capsys.readouterr().err == (

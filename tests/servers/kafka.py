@@ -7,6 +7,7 @@
 import base64
 import contextlib
 import pathlib
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterable
@@ -22,15 +23,23 @@ KAFKA = '3.9.1'
 
 _START_SECS = 90
 _HEAP_MB = 768
+# Of the listener with TLS; nothing else stands behind it than a test.
+USER, PASSWORD, _STORE_PASSWORD = 'reader', 'open sesame', 'store-of-a-test'
+_LOGIN = 'org.apache.kafka.common.security.plain.PlainLoginModule'
 _CONFIG = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@localhost:{controller}
-listeners=PLAINTEXT://localhost:{port},CONTROLLER://localhost:{controller}
-advertised.listeners=PLAINTEXT://localhost:{port}
+listeners=PLAINTEXT://localhost:{port},SASL_SSL://localhost:{secure},CONTROLLER://localhost:{controller}
+advertised.listeners=PLAINTEXT://localhost:{port},SASL_SSL://localhost:{secure}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config={login} required user_{user}="{password}";
+ssl.keystore.location={folder}/broker.p12
+ssl.keystore.password={store_password}
+ssl.keystore.type=PKCS12
 log.dirs={folder}/data
 num.partitions=1
 offsets.topic.num.partitions=1
@@ -48,21 +57,30 @@ log.message.timestamp.after.max.ms=9223372036854775807
 
 def missing() -> str | None:
   """The reason why no broker can be started on this machine, or None."""
-  return cache.missing(java='Java 11 or 17', mvn='Maven')
+  return cache.missing(java='Java 11 or 17', keytool='Java 11 or 17', mvn='Maven')
 
 
 class Broker:
-  """A context manager: one broker on a free port, its data in a folder that goes with it."""
+  """A context manager: one broker on a free port, its data in a folder that goes with it.
+
+  Attributes:
+    secure_url: where it speaks TLS and asks for USER and PASSWORD (SASL PLAIN).
+    certificate: what a client has to trust there, a PEM file.
+  """
 
   def __enter__(self) -> 'Broker':
     with contextlib.ExitStack() as stack:
       self.folder = pathlib.Path(stack.enter_context(
           tempfile.TemporaryDirectory(prefix='topk-kafka-', ignore_cleanup_errors=True)))
       self._starts = 0
-      self._port, controller = free_port(), free_port()
+      self._port, secure, controller = free_port(), free_port(), free_port()
+      self.secure_url = f'localhost:{secure}'
+      self.certificate = self.folder / 'broker.pem'
+      self._make_certificate()
       self._config = self.folder / 'server.properties'
       self._config.write_text(_CONFIG.format(
-          port=self._port, controller=controller, folder=self.folder))
+          port=self._port, secure=secure, controller=controller, folder=self.folder, user=USER,
+          password=PASSWORD, store_password=_STORE_PASSWORD, login=_LOGIN))
       format_tool = self._java('kafka.tools.StorageTool', [
           'format', f'--cluster-id={_cluster_id()}', f'--config={self._config}'])
       if format_tool.process.wait():
@@ -134,6 +152,15 @@ class Broker:
     producer.flush(60)
     if failed:
       raise RuntimeError(failed[0])
+
+  def _make_certificate(self) -> None:
+    store = ['-keystore', str(self.folder / 'broker.p12'), '-storepass', _STORE_PASSWORD,
+             '-alias', 'broker']
+    for arguments in (
+        ['-genkeypair', '-keyalg', 'EC', '-storetype', 'PKCS12', '-dname', 'CN=localhost',
+         '-ext', 'SAN=dns:localhost,ip:127.0.0.1', '-validity', '2'],
+        ['-exportcert', '-rfc', '-file', str(self.certificate)]):
+      subprocess.run(['keytool', *arguments, *store], check=True, capture_output=True)
 
   def _admin(self) -> AdminClient:
     return AdminClient({'bootstrap.servers': self.url, 'log_level': 0})
