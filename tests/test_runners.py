@@ -192,8 +192,8 @@ def test_flink_cluster_ends_a_week_of_flights_as_a_bounded_run_does_though_kille
   processes.wait_for('not restored', lambda: told.checkpoints.restored and told.running, 60)
   # Boards are few to count and many to read.
   boards = sum(map(len, whole.values()))
-  processes.wait_for('boards are missing', lambda: len(keys_of(live, '*')) == boards, 120)
-  processes.wait_for('not all counted', lambda: stored_boards(live) == whole, 60)
+  processes.wait_for('boards are missing', lambda: len(keys_of(live, '*')) == boards, 300)
+  processes.wait_for('not all counted', lambda: stored_boards(live) == whole, 120)
   account_of = account.run(flags)
   result.cancel()
   assert 0 < begun < len(whole['1d'])   # it was in the middle

@@ -52,7 +52,7 @@ restart-strategy.type: fixed-delay
 restart-strategy.fixed-delay.attempts: 5
 restart-strategy.fixed-delay.delay: 1 s
 heartbeat.interval: 1000
-heartbeat.timeout: 8000
+heartbeat.timeout: 20000
 state.backend.type: hashmap
 state.checkpoints.dir: file://{folder}/checkpoints
 web.refresh-interval: 200
