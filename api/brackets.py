@@ -76,6 +76,11 @@ class Brackets:
         self.slack, int(np.count_nonzero(self.uppers)) - proven)
     return proven, proven + possible
 
+  @functools.cached_property
+  def highest(self) -> np.ndarray:
+    """By rank, as many as are listed: no item of that rank weighs more."""
+    return np.maximum(-np.sort(-self.uppers), self.rest_upper)
+
   def pierced(self, first: int) -> int:
     """Least number of different weights among the first listed items."""
     return int(self._pierced[first])
