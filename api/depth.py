@@ -1,4 +1,4 @@
-"""A board as deep as it is stored: with its summary, which knows more than the rows that are kept."""
+"""A board as deep as it is stored: with its summary, which knows more than the kept rows."""
 import asyncio
 import dataclasses
 from collections.abc import Iterable

@@ -67,7 +67,8 @@ def standing(board: Brackets, item: str, ties: Ties) -> dict[str, Any]:
   """What is known of an item: see schemas.Standing."""
   lower, upper = board.of(item)
   return {
-      'item': item, 'listed': item in board.places, 'rank': as_ranks(rank_bounds(board, item, ties)),
+      'item': item, 'listed': item in board.places,
+      'rank': as_ranks(rank_bounds(board, item, ties)),
       'count': lower, 'lower': lower, 'upper': upper,
       'share': as_shares(share(Between(lower, upper), board.total)),
       'percentile': as_shares(_percentile(board, item))}

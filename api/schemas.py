@@ -9,6 +9,7 @@ from typing import Any, Literal
 from typing_extensions import TypedDict
 
 Span = TypedDict('Span', {'from': str, 'to': str})
+StoredWay = Literal['auto', 'live', 'history']
 Direction = Literal['up', 'down', 'same', 'unproven']
 
 
@@ -207,6 +208,8 @@ class Trend(Span):
   event_type: str
   window: str
   item: str
+  path: Literal['live', 'history']
+  degraded: str | None
   as_of: str
   points: list[Point]
 

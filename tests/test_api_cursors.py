@@ -85,7 +85,8 @@ def test_any_other_text_is_refused(text):
 @pytest.mark.parametrize('payload', [b'[]', b'{}', b'[' * 900, b'[1,2,3,4,5,true,1.5,"a"]',
                                      b'[1,2,3,4,1e400,true,1,"a"]', b'[1,2,3,4,5,true,"1","a"]',
                                      b'[99999999999999999999,2,3,4,5,true,1,"a"]', b'\xff',
-                                     b'[1,2,3,4,-5,true,1,"a"]', b'[1,9999999999,3,4,5,true,1,"a"]'])
+                                     b'[1,2,3,4,-5,true,1,"a"]',
+                                     b'[1,9999999999,3,4,5,true,1,"a"]'])
 def test_payload_that_no_answer_held_is_refused_though_its_digest_fits(payload, monkeypatch):
   monkeypatch.setattr('leaderboard.api.cursors._digest', lambda *_: b'12345678')
   with pytest.raises(ValueError, match='no cursor of this query'):
