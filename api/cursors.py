@@ -78,13 +78,12 @@ def decode(text: str, query: Sequence[str]) -> Cursor:
     digest, payload = packed[:_DIGEST_BYTES], packed[_DIGEST_BYTES:]
     if digest != _digest(payload, query):
       raise ValueError
-    *numbers, backwards, count, item = json.loads(payload)
-    if not all(type(number) is int and number in _INT64 for number in (*numbers, count)):
+    from_secs, to_secs, generation, events, place, backwards, count, item = json.loads(payload)
+    if not all(type(number) is int and number in numbers for number, numbers in (
+        (from_secs, _TIMES), (to_secs, _TIMES), (generation, _INT64), (events, _INT64),
+        (place, _INT64), (count, _INT64))):
       raise ValueError
-    found = Cursor(*numbers, bool(backwards), count, str(item))
-    if found.from_secs not in _TIMES or found.to_secs not in _TIMES:
-      raise ValueError
-    return found
+    return Cursor(from_secs, to_secs, generation, events, place, bool(backwards), count, str(item))
   except (ValueError, TypeError, binascii.Error, RecursionError):
     raise ValueError('is no cursor of this query; take `next` or `previous` from an answer to it, '
                      'and leave the other parameters as they were') from None
