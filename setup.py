@@ -54,6 +54,8 @@ setuptools.setup(
             'uvicorn>=0.30',
             'uvloop>=0.20',
         ],
+        # `leaderboard.api.client`, which needs nothing of the service.
+        'client': ['httpx>=0.27', 'typing-extensions>=4.12'],
         # The peers of the accuracy tables.
         'bench': ['datasketches>=5,<6'],
         'test': [

@@ -214,6 +214,38 @@ class Trend(Span):
   points: list[Point]
 
 
+class StoredSize(TypedDict):
+  """A window size and the start of the newest window of it."""
+  size: str
+  newest: str
+
+
+class Family(TypedDict):
+  tenant: str
+  event_type: str
+  windows: list[StoredSize]
+
+
+class EventTypes(TypedDict):
+  boards: list[Family]
+
+
+class Tenants(TypedDict):
+  tenants: list[str]
+
+
+class ChangeEvent(TypedDict):
+  """A server-sent event of the changes of boards.
+
+  `board`: the data is the board's new state, with the rows that changed since the revision `since`
+  (all of them where that is null) and the items that are `gone`. `reset`: changes were missed, read
+  the board. `status`: whether the service itself is `connected` to the changes.
+  """
+  event: Literal['board', 'reset', 'status']
+  id: str | None
+  data: dict[str, Any]
+
+
 class Problem(TypedDict):
   """RFC 9457."""
   type: str
