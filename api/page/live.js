@@ -7,62 +7,88 @@ const LONGEST_WAIT_MSEC = 15_000;
 const SILENCE_MSEC = 40_000;
 
 /**
- * One followed stream. Unlike a bare EventSource it also comes back after a refusal, tells how
- * long it waits, and notices a connection that is open and dead.
+ * One followed stream. Unlike an EventSource it also comes back after a refusal, tells how it
+ * stands, and notices a connection that is open and dead.
  *
  * @param {string} path of the stream
  * @param {Object} query its parameters
- * @param {Object} on `board(change)`, `reset()`, and `state(name, retryAt)` with `live`, `away`
- *   (the service lost its store) or `lost` (we lost the service; tried again at `retryAt`)
+ * @param {Object} on `board(change)`, `reset()`, and `state(name)` with `live`, `away` (the
+ *   service lost its store), `lost` (we lost the service) or `past` (nothing can be followed)
  */
 export class Live {
-  #source = null;
   #lastId = '';
   #wait = FIRST_WAIT_MSEC;
   #retry = 0;
   #silence = 0;
-  #closed = false;
+  #reading = null;
 
   constructor(path, query, on) {
     Object.assign(this, {path, query, on});
-    this.#open();
+    this.#read();
   }
 
   close() {
-    this.#closed = true;
-    this.#stop();
+    clearTimeout(this.#retry);
+    clearTimeout(this.#silence);
+    this.#reading?.abort();
+    this.#reading = null;
+    this.on = null;
   }
 
   /** Tries again now. */
   again() {
-    if (!this.#closed && !this.#source) this.#open();
+    if (this.on && !this.#reading) this.#read();
   }
 
-  #stop() {
+  async #read() {
     clearTimeout(this.#retry);
-    clearTimeout(this.#silence);
-    this.#source?.close();
-    this.#source = null;
+    const mine = this.#reading = new AbortController();
+    try {
+      this.#heard();
+      const answer = await fetch(address(this.path, this.query), {
+        headers: {Accept: 'text/event-stream', ...(this.#lastId && {'Last-Event-ID': this.#lastId})},
+        cache: 'no-store', signal: mine.signal});
+      if (answer.status >= 400 && answer.status < 500 && answer.status !== 429) {
+        const {on} = this;
+        this.close();   // nothing that waiting would mend
+        on?.state('past');
+        return;
+      }
+      if (!answer.ok) throw new Error(`${answer.status}`);
+      await this.#events(answer.body.pipeThrough(new TextDecoderStream()));
+    } catch {
+      // However it ended, it is tried again below.
+    }
+    if (mine === this.#reading) this.#lost();
   }
 
-  #open() {
-    this.#stop();
-    const source = new EventSource(
-      address(this.path, {...this.query, last_event_id: this.#lastId}));
-    this.#source = source;
-    const listen = (name, act) => source.addEventListener(name, (event) => {
+  /** Takes a stream of text apart: blocks of `name: value` lines between empty lines. */
+  async #events(stream) {
+    let rest = '';
+    for (const reader = stream.getReader(); ;) {
+      const {value, done} = await reader.read();
+      if (done) return;
       this.#heard();
-      if (event.lastEventId) this.#lastId = event.lastEventId;
-      act(event.data ? parse(event.data) : null);
-    });
-    listen('board', (change) => this.on.board(change));
-    listen('reset', () => this.on.reset());
-    listen('status', ({connected}) => {
+      const blocks = (rest + value).split('\n\n');
+      rest = blocks.pop();
+      for (const block of blocks) {
+        const fields = Object.fromEntries(block.split('\n').map((line) => {
+          const colon = line.indexOf(': ');
+          return [line.slice(0, colon), line.slice(colon + 2)];
+        }));
+        if (fields.id) this.#lastId = fields.id;
+        this.#event(fields.event, fields.data && parse(fields.data));
+      }
+    }
+  }
+
+  #event(name, data) {
+    if (name === 'board') this.on?.board(data);
+    if (name === 'reset') this.on?.reset();
+    if (name === 'status') {
       this.#wait = FIRST_WAIT_MSEC;
-      this.on.state(connected ? 'live' : 'away');
-    });
-    source.onerror = () => this.#lost();
-    this.#heard();
+      this.on?.state(data.connected ? 'live' : 'away');
+    }
   }
 
   #heard() {
@@ -71,13 +97,13 @@ export class Live {
   }
 
   #lost() {
-    this.#stop();
-    if (this.#closed) return;
+    clearTimeout(this.#silence);
+    this.#reading?.abort();
+    this.#reading = null;
     // Spread out: a restarted service must not meet all its pages at once.
-    const wait = this.#wait * (0.75 + Math.random() / 2);
+    this.#retry = setTimeout(() => this.#read(), this.#wait * (0.75 + Math.random() / 2));
     this.#wait = Math.min(2 * this.#wait, LONGEST_WAIT_MSEC);
-    this.#retry = setTimeout(() => this.#open(), wait);
-    this.on.state('lost', Date.now() + wait);
+    this.on?.state('lost');
   }
 }
 
