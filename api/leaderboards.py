@@ -18,7 +18,7 @@ async def leaderboard(
     tenant: Tenant = 'default', window: Window = None, k: K = 10, at: At = None,
     from_: From = None, to: To = None, path: Way = 'auto', ties: Ties = 'ordinal') -> Response:
   """The first k rows of a board, each with the bounds of its true count."""
-  board, previous = await boards.ask_with_previous(
+  board, previous, _ = await boards.answer(
       Question.of(event_type, tenant, window, at, from_, to, path))
   content = as_answer(board, k, 0, previous)
   content |= {'as_of': instant(board.read_at), 'age_secs': round(time.time() - board.read_at, 3)}
