@@ -23,6 +23,7 @@ from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.responses import StreamingResponse
 
 from leaderboard.api.answers import LIVE, Board, as_answer, instant
+from leaderboard.api.boards import previous_start
 from leaderboard.api.live import DOWN, LiveBoards
 from leaderboard.api.parameters import (
     At,
@@ -104,7 +105,7 @@ class Tail:
         self._key, f'({_text(position)}', _text(self.last)))
 
   async def board(self, start: int) -> tuple[Board, Board | None] | None:
-    """A board with all that is told up to `last`, and the one of the window before it."""
+    """A board with all that is told up to `last`, and the one it is compared with."""
     read_to, task = self._boards.get(start, ((-1, 0), None))
     if task is None or read_to < self.last or task.done() and task.exception():
       task = asyncio.create_task(self._read_board(start))
@@ -116,10 +117,11 @@ class Tail:
     return await asyncio.shield(task)
 
   async def _read_board(self, start: int) -> tuple[Board, Board | None] | None:
+    # In this order: a board that is read after it became final has all its events.
     until = await self._live.final_until()
     read_at = time.time()
     record, before = await self._live.read(
-        *self._family, [start, self._size.start(start - 1)])
+        *self._family, [start, previous_start(self._size, start, until)])
     if record is None:
       return None
     final = None if until is None else record.window_end <= until

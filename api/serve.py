@@ -5,10 +5,12 @@
 """
 import contextlib
 import dataclasses
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 
 import uvicorn
+from fastapi import FastAPI
 
 from leaderboard.api.app import create_app
 from leaderboard.api.settings import Settings, parse
@@ -37,16 +39,30 @@ def opened(settings: Settings) -> Iterator[Settings]:
     yield dataclasses.replace(settings, **found)
 
 
+class Server(uvicorn.Server):
+  """Ends the streams of changes when it stops, which else it would wait for."""
+
+  def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    super().__init__(config)
+    self._app = app
+
+  async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    if followed := self._app.state.changes:
+      await followed.close()
+    await super().shutdown(sockets)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
   """The command line: exit code 0 when it was stopped, 1 when it failed, 2 on a wrong flag."""
   try:
     settings = parse(sys.argv[1:] if argv is None else argv)
     with opened(settings) as servers:
+      app = create_app(servers)
       config = uvicorn.Config(
-          create_app(servers), host=servers.host, port=servers.port, loop='uvloop',
+          app, host=servers.host, port=servers.port, loop='uvloop',
           http='httptools', log_level='info' if servers.access_log else 'warning',
           access_log=servers.access_log, server_header=False, timeout_graceful_shutdown=5)
-      server = uvicorn.Server(config)
+      server = Server(config, app)
       server.run()
       return 0 if server.started else 1
   except UsageError as error:

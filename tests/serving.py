@@ -9,6 +9,7 @@ import httpx
 import uvicorn
 
 from leaderboard.api.app import create_app
+from leaderboard.api.serve import Server
 from leaderboard.api.settings import Settings
 from leaderboard.pipelines import topk
 
@@ -30,9 +31,10 @@ def fill(settings: Settings, source: str, *flags: str) -> None:
 @contextlib.contextmanager
 def serving(settings: Settings) -> Iterator[httpx.Client]:
   """Serves in a thread; yields a client whose base URL is the service."""
-  config = uvicorn.Config(create_app(settings), host='127.0.0.1', port=0, log_level='warning',
+  app = create_app(settings)
+  config = uvicorn.Config(app, host='127.0.0.1', port=0, log_level='warning',
                           loop='uvloop', http='httptools', timeout_graceful_shutdown=1)
-  server = uvicorn.Server(config)
+  server = Server(config, app)
   thread = threading.Thread(target=server.run, daemon=True)
   thread.start()
   ready = threading.Event()
