@@ -10,6 +10,7 @@ from leaderboard.api import comparison, distribution, schemas
 from leaderboard.api.answers import Board
 from leaderboard.api.asking import Asked, Item, OfApp, check_item, headed, sent
 from leaderboard.api.boards import Boards, Question
+from leaderboard.api.brackets import Brackets
 from leaderboard.api.depth import ask_deep
 from leaderboard.api.distribution import Between, share
 from leaderboard.api.members import as_ranks, as_shares
@@ -148,7 +149,7 @@ def _distribution(board: Board) -> dict[str, Any]:
   return {
       'histogram': [{**found._asdict(), 'items': found.items._asdict()} for found in bins],
       'heads': [{'k': k, 'weight': weight._asdict(),
-                 'share': as_shares(share(weight, board.total))} for k, weight in heads],
+                 'share': as_shares(share(weight, brackets))} for k, weight in heads],
       'holding': [{'share': float(part),
                    'items': distribution.items_holding(brackets, part)._asdict()}
                   for part in _SHARES]}
@@ -193,13 +194,13 @@ async def _ask_other(boards: Boards, question: Question) -> Board:
 
 def _changes(now: Board, before: Board, k: int, ties: Ties) -> list[dict[str, Any]]:
   items = comparison.items_of_interest(now.brackets, before.brackets, k)
-  return [_change(change, now.total, before.total) for change in comparison.compare(
+  return [_change(change, now.brackets, before.brackets) for change in comparison.compare(
       now.brackets, before.brackets, items, ties)]
 
 
-def _change(change: comparison.Change, total: int, total_before: int) -> dict[str, Any]:
+def _change(change: comparison.Change, now: Brackets, before: Brackets) -> dict[str, Any]:
   gained = change.ranks_gained
-  part, part_before = share(change.weight, total), share(change.before, total_before)
+  part, part_before = share(change.weight, now), share(change.before, before)
   return {
       'item': change.item,
       'now': _place(change.rank, change.weight, part),

@@ -20,6 +20,7 @@ class Brackets:
     rest_upper: no item that is not listed weighs more.
     total: the weight of all items together: of the listed ones and of all others.
     unlisted: tighter bounds of an item that is not listed, where a summary tells them.
+    unsure: so much of the total may not be there.
   """
   items: list[str]
   lowers: np.ndarray
@@ -27,6 +28,7 @@ class Brackets:
   rest_upper: int
   total: int
   unlisted: Callable[[str], tuple[int, int]] | None = None
+  unsure: int = 0
 
   @classmethod
   def of_rows(cls, rows: Sequence[Row], rest_upper: int, total: int) -> 'Brackets':
@@ -62,6 +64,11 @@ class Brackets:
   def slack(self) -> int:
     """The weight that is not proven to be any item's: all that may lie above the lower bounds."""
     return self.total - sum_of(self.lowers)
+
+  @property
+  def least_total(self) -> int:
+    """The weight of all items together is this at least."""
+    return self.total - self.unsure
 
   @functools.cached_property
   def exact(self) -> bool:

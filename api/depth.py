@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Iterable
 
 from leaderboard.api import history
-from leaderboard.api.answers import HISTORY, Board
-from leaderboard.api.boards import Boards, Question
+from leaderboard.api.answers import EXACT, HISTORY, Board
+from leaderboard.api.boards import AUTO, Boards, Question
 from leaderboard.transforms.heavyhitters import HeavyHitters
 
 _SUMMARY = ('select generation, events, summary from board_windows where tenant_id = %s '
@@ -29,8 +29,8 @@ async def ask_deep(boards: Boards, question: Question) -> Board:
 async def _deepened(boards: Boards, question: Question, board: Board) -> Board:
   """The board with its summary, if there is one of the same revision or a newer one; bounds from
   an older one need not hold any more."""
-  if (board.window is None or board.brackets.unlisted or boards.history is None
-      or question.path not in ('auto', HISTORY)):
+  if (board.window is None or board.brackets.unlisted or board.path == EXACT
+      or boards.history is None or question.path not in (AUTO, HISTORY)):
     return board
   try:
     rows = await boards.history.fetch(_SUMMARY, [

@@ -6,7 +6,7 @@ by `rest_upper` and by the weight that is left, `Brackets.slack`; on an exact bo
 import bisect
 import fractions
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -51,12 +51,13 @@ def percentile(board: Brackets, percent: fractions.Fraction) -> Between:
 def head_weight(board: Brackets, k: int) -> Between:
   """The weight of the k heaviest items together."""
   if k >= board.counted[1]:
-    return Between(board.total, board.total)
+    return Between(board.least_total, board.total)
   listed = min(k, len(board.items))
   # Where more items than are listed were counted, each weighs 1 or more.
   proven = sum_of(board.lowers[:k])
   possible = sum_of(board.highest[:k]) + (k - listed) * board.rest_upper
-  return Between(min(proven + k - listed, board.total), min(possible, proven + board.slack))
+  return Between(min(proven + k - listed, board.least_total),
+                 min(possible, proven + board.slack))
 
 
 def items_holding(board: Brackets, share: fractions.Fraction) -> Between:
@@ -65,12 +66,16 @@ def items_holding(board: Brackets, share: fractions.Fraction) -> Between:
   Args:
     share: in (0, 1].
   """
-  wanted = _ceil(share * board.total)
-  ranks = range(1, board.counted[1] + 1)
   # The less the head may weigh, the more of it are needed.
-  fewest, most = (1 + bisect.bisect_left(ranks, wanted, key=weight) for weight in (
-      lambda k: head_weight(board, k).upper, lambda k: head_weight(board, k).lower))
-  return Between(fewest, most)
+  return Between(_first(board, lambda k: head_weight(board, k).upper,
+                        _ceil(share * board.least_total)),
+                 _first(board, lambda k: head_weight(board, k).lower, _ceil(share * board.total)))
+
+
+def _first(board: Brackets, weight: Callable[[int], int], wanted: int) -> int:
+  """The least k from which on the heaviest k weigh so much; at most as many as were counted."""
+  most = board.counted[1]
+  return min(1 + bisect.bisect_left(range(1, most + 1), wanted, key=weight), most)
 
 
 def histogram(board: Brackets, edges: Iterable[int]) -> list[Bin]:
@@ -103,15 +108,21 @@ def edges_for(board: Brackets) -> list[int]:
   raise AssertionError('a count ends only here')
 
 
-def share(weight: Between, total: int) -> tuple[float, float]:
-  """Parts of the whole, to a millionth: the lower one is rounded down, the upper one up.
+def share(weight: Between, board: Brackets) -> tuple[float, float]:
+  """Parts of the total, to a millionth: the lower one is rounded down, the upper one up.
 
-  >>> share(Between(1, 2), 3)
+  >>> from leaderboard.transforms.boards import Row
+  >>> share(Between(1, 2), Brackets.of_rows([Row('a', 1, 2)], 2, 3))
   (0.333333, 0.666667)
   """
-  if not total:
-    return 0.0, 0.0
-  return (weight.lower * _PARTS // total / _PARTS, -(-weight.upper * _PARTS // total) / _PARTS)
+  return part(weight.lower, board.total)[0], part(weight.upper, board.least_total)[1]
+
+
+def part(weight: int, whole: int) -> tuple[float, float]:
+  """A weight as part of a whole, rounded down and up to a millionth; all of nothing is 1."""
+  if weight >= whole:
+    return 1.0, 1.0
+  return weight * _PARTS // whole / _PARTS, -(-weight * _PARTS // whole) / _PARTS
 
 
 def _ceil(number: fractions.Fraction) -> int:

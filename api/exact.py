@@ -137,4 +137,5 @@ def _widened(board: Board, lacking: int) -> Board:
       degraded=f'the archive lacks events with a weight of {lacking} that the boards have counted',
       brackets=Brackets(brackets.items, brackets.lowers,
                         np.asarray(brackets.uppers) + lacking, brackets.rest_upper + lacking,
-                        brackets.total + lacking))
+                        # It lies somewhere in the windows around: of it the range may have none.
+                        brackets.total + lacking, unsure=lacking))

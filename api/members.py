@@ -10,7 +10,7 @@ from leaderboard.api.answers import Board
 from leaderboard.api.asking import MAX_ITEM_BYTES, Asked, Item, OfApp, check_item, headed, sent
 from leaderboard.api.brackets import Brackets
 from leaderboard.api.depth import ask_for
-from leaderboard.api.distribution import Between, share
+from leaderboard.api.distribution import Between, part, share
 from leaderboard.api.parameters import Ties
 from leaderboard.api.ties import RankBounds, rank_bounds
 
@@ -70,7 +70,7 @@ def standing(board: Brackets, item: str, ties: Ties) -> dict[str, Any]:
       'item': item, 'listed': item in board.places,
       'rank': as_ranks(rank_bounds(board, item, ties)),
       'count': lower, 'lower': lower, 'upper': upper,
-      'share': as_shares(share(Between(lower, upper), board.total)),
+      'share': as_shares(share(Between(lower, upper), board)),
       'percentile': as_shares(_percentile(board, item))}
 
 
@@ -91,8 +91,7 @@ def _percentile(board: Brackets, item: str) -> tuple[float, float] | None:
   least, most = board.counted
   # The worst case: as many items as may be are heavier, and few others are there.
   few, many = max(least, ranks.worst), max(most, 1)
-  return (share(Between(few - ranks.worst + 1, few), few)[0],
-          share(Between(0, many - ranks.best + 1), many)[1])
+  return part(few - ranks.worst + 1, few)[0], part(many - ranks.best + 1, many)[1]
 
 
 def _standings(board: Brackets, items: Sequence[str], ties: Ties) -> list[dict[str, Any]]:

@@ -192,7 +192,7 @@ class Comparison(TypedDict):
 
 
 class Point(Span):
-  """An item in one window; all null where the store holds no board of it."""
+  """An item in one window; all null where nothing is stored of it."""
   stored: bool
   total: int | None
   rank: Ranks | None

@@ -4,10 +4,11 @@ import dataclasses
 import time
 from typing import Any
 
-from leaderboard.api import history, live
+from leaderboard.api import history
 from leaderboard.api.answers import HISTORY, LIVE, instant
-from leaderboard.api.boards import Boards
+from leaderboard.api.boards import AUTO, Boards, Question
 from leaderboard.api.brackets import Brackets
+from leaderboard.api.breaker import StoreDown
 from leaderboard.api.members import standing
 from leaderboard.api.problems import Problem, bad
 from leaderboard.api.ties import Ties
@@ -16,6 +17,8 @@ from leaderboard.transforms.boards import BoardRecord, WindowSize
 from leaderboard.transforms.heavyhitters import HeavyHitters
 
 MAX_POINTS = 1000
+# Of windows that are not stored and made of finer ones, each by a merge.
+MAX_MERGED = 100
 # Of records of up to some 50 KB each, and of summaries of up to some 100 KB.
 _FETCH = 100
 
@@ -83,33 +86,71 @@ async def read_trend(boards: Boards, trend: Trend) -> dict[str, Any]:
   """The item in each of the windows: see schemas.Trend.
 
   Raises:
-    Problem: no store can tell now.
+    Problem: no store can tell, or not now.
   """
-  degraded = None
-  for path, store, down in ((HISTORY, boards.history, history.DOWN),
-                            (LIVE, boards.live, live.DOWN)):
-    if store is None or trend.path not in ('auto', path):
+  failed: list[str] = []
+  for path, read in ((HISTORY, _from_history), (LIVE, _from_live)):
+    if getattr(boards, path) is None or trend.path not in (AUTO, path):
       continue
+    read_at = time.time()
     try:
-      # In this order: a board that is read after it became final has all its events.
-      until = await store.final_until()
-      read_at = time.time()
-      points = []
-      for first in range(0, len(trend.starts), _FETCH):
-        starts = trend.starts[first:first + _FETCH]
-        records = await store.read(trend.tenant_id, trend.event_type, trend.size.label, starts)
-        summaries = await _summaries(boards, trend, records) if path == HISTORY else {}
-        points += await asyncio.to_thread(_points, trend, starts, records, summaries, until)
-    except down as error:
-      degraded = f'{path} is out of reach: {type(error).__name__}'
+      points = await read(boards, trend)
+    except StoreDown as error:
+      failed.append(str(error))
       continue
     return {
         'tenant': trend.tenant_id, 'event_type': trend.event_type, 'window': trend.size.label,
         'from': utc(trend.starts[0]), 'to': utc(trend.size.end(trend.starts[-1])),
-        'item': trend.item, 'path': path, 'degraded': degraded, 'as_of': instant(read_at),
-        'points': points}
-  raise Problem(503, 'unavailable', degraded or f'there is no store for path={trend.path}',
-                field='path', value=trend.path, remedy='try again later', retry_secs=1)
+        'item': trend.item, 'path': path, 'degraded': '; '.join(failed) or None,
+        'as_of': instant(read_at), 'points': points}
+  if failed:
+    raise Problem(503, 'unavailable', '; '.join(failed), remedy='try again in a moment',
+                  retry_secs=1)
+  raise bad('path', trend.path, 'the service has no store that answers by this path',
+            'leave path out')
+
+
+async def _from_history(boards: Boards, trend: Trend) -> list[dict[str, Any]]:
+  assert boards.history
+  family = trend.tenant_id, trend.event_type
+  if trend.size.label not in await boards.history.sizes(*family) and not trend.size.period_secs:
+    return await _merged(boards, trend)
+  return await _stored(boards, boards.history, trend)
+
+
+async def _from_live(boards: Boards, trend: Trend) -> list[dict[str, Any]]:
+  return await _stored(boards, boards.live, trend)
+
+
+async def _stored(boards: Boards, store: Any, trend: Trend) -> list[dict[str, Any]]:
+  # In this order: a board that is read after it became final has all its events.
+  until = await store.final_until()
+  points = []
+  for first in range(0, len(trend.starts), _FETCH):
+    starts = trend.starts[first:first + _FETCH]
+    records = await store.read(trend.tenant_id, trend.event_type, trend.size.label, starts)
+    summaries = await _summaries(boards, trend, records) if store is boards.history else {}
+    points += await asyncio.to_thread(_points, trend, starts, records, summaries, until)
+  return points
+
+
+async def _merged(boards: Boards, trend: Trend) -> list[dict[str, Any]]:
+  """Of windows of a size that is not stored: each is made of finer ones."""
+  if len(trend.starts) > MAX_MERGED:
+    raise bad('window', trend.size.label, f'is not stored, and at most {MAX_MERGED} of its windows '
+              f'are made of finer ones at once', 'ask for fewer windows, or for a stored size')
+  points = []
+  for start in trend.starts:
+    question = Question(trend.tenant_id, trend.event_type, trend.size, start, path=HISTORY)
+    try:
+      board = await boards.ask(question)
+    except Problem as problem:
+      if problem.status != 404:
+        raise
+      points.append(_absent(trend, start))
+      continue
+    points.append(_point(trend, start, board.brackets, board.final))
+  return points
 
 
 async def _summaries(boards: Boards, trend: Trend, records: list[BoardRecord | None]
@@ -133,23 +174,31 @@ async def _summaries(boards: Boards, trend: Trend, records: list[BoardRecord | N
 
 def _points(trend: Trend, starts: list[int], records: list[BoardRecord | None],
             summaries: dict[int, HeavyHitters], until: int | None) -> list[dict[str, Any]]:
-  return [_point(trend, start, record, summaries.get(start), until)
-          for start, record in zip(starts, records, strict=True)]
+  points = []
+  for start, record in zip(starts, records, strict=True):
+    if record is None:
+      points.append(_absent(trend, start))
+      continue
+    summary = summaries.get(start)
+    brackets = Brackets.of_summary(summary) if summary else Brackets.of_rows(
+        record.rows, record.rest_upper, record.total)
+    points.append(_point(trend, start, brackets,
+                         None if until is None else record.window_end <= until))
+  return points
 
 
-def _point(trend: Trend, start: int, record: BoardRecord | None, summary: HeavyHitters | None,
-           until: int | None) -> dict[str, Any]:
-  point: dict[str, Any] = {'from': utc(start), 'to': utc(trend.size.end(start))}
-  if record is None:
-    return {**point, 'stored': False, **dict.fromkeys(_OF_STORED)}
-  brackets = Brackets.of_summary(summary) if summary else Brackets.of_rows(
-      record.rows, record.rest_upper, record.total)
+def _absent(trend: Trend, start: int) -> dict[str, Any]:
+  return {'from': utc(start), 'to': utc(trend.size.end(start)), 'stored': False,
+          'total': None, 'final': None, **dict.fromkeys(_OF_ITEM)}
+
+
+def _point(trend: Trend, start: int, brackets: Brackets, final: bool | None) -> dict[str, Any]:
   found = standing(brackets, trend.item, trend.ties)
-  return {**point, 'stored': True, **{name: found[name] for name in _OF_STORED[:5]},
-          'total': record.total, 'final': None if until is None else record.window_end <= until}
+  return {'from': utc(start), 'to': utc(trend.size.end(start)), 'stored': True,
+          'total': brackets.total, 'final': final, **{name: found[name] for name in _OF_ITEM}}
 
 
-_OF_STORED = ('rank', 'count', 'lower', 'upper', 'share', 'total', 'final')
+_OF_ITEM = ('rank', 'count', 'lower', 'upper', 'share')
 
 
 def _too_many(size: WindowSize, from_secs: int, to_secs: int) -> Problem:

@@ -4,8 +4,9 @@ import fractions
 import itertools
 import random
 
+import numpy as np
 import pytest
-from randomboards import random_board, views
+from randomboards import random_board, true_rank, views
 
 from leaderboard.api.brackets import Brackets
 from leaderboard.api.distribution import (
@@ -17,6 +18,7 @@ from leaderboard.api.distribution import (
     percentile,
     share,
 )
+from leaderboard.api.ties import rank_bounds
 from leaderboard.transforms.boards import Row
 
 PERCENTS = [fractions.Fraction(text) for text in ('0.1', '10', '50', '90', '99', '99.9', '100')]
@@ -78,9 +80,22 @@ def test_totals_near_the_limit():
   assert head_weight(board, 1) == (big // 2, big // 2)
   assert head_weight(board, 2).upper == big // 2 * 2
   assert items_holding(board, fractions.Fraction(1)) == (3, 2 + big - 1 - big // 2)
-  assert share(Between(big - 1, big), big) == (0.999999, 1.0)
+  assert share(Between(big - 1, big), board) == (0.999999, 1.0)
 
 
 def test_a_board_without_items_has_no_percentiles():
   with pytest.raises(ValueError, match='without items'):
     percentile(Brackets.of_rows([], 0, 0), fractions.Fraction(50))
+
+
+def test_bounds_hold_though_a_part_of_the_total_may_not_be_there():
+  # An archive lacks a weight of 4 somewhere around the range: the range may have none of it.
+  brackets = Brackets(['a', 'b'], np.array([6, 2]), np.array([10, 6]), 4, 12, unsure=4)
+  for truth in ({'a': 6, 'b': 2}, {'a': 6, 'b': 2, 'c': 4}, {'a': 10, 'b': 2}, {'a': 6, 'b': 5},
+                {'a': 6, 'b': 2, 'c': 1, 'd': 1, 'e': 1, 'f': 1}):
+    check(brackets, truth)
+    for item, weight in truth.items():
+      lower, upper = share(Between(*brackets.of(item)), brackets)
+      assert lower <= weight / sum(truth.values()) <= upper
+      ranks = rank_bounds(brackets, item, 'ordinal')
+      assert ranks.best <= true_rank(truth, item, 'ordinal') <= ranks.worst
