@@ -65,6 +65,7 @@ setuptools.setup(
             'pytest>=8',
             'pytest-timeout>=2.3',
             'ruff>=0.9',
+            'schemathesis>=4.30',
             'setuptools>=70.1',   # builds the package; Python 3.12 brings none
         ],
     },
