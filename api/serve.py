@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from leaderboard.api.app import create_app
+from leaderboard.api.protocol import LimitedProtocol
 from leaderboard.api.settings import Settings, parse
 from leaderboard.io import embedded, secretsio
 from leaderboard.io.flags import EMBEDDED, UsageError
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       app = create_app(servers)
       config = uvicorn.Config(
           app, host=servers.host, port=servers.port, loop='uvloop',
-          http='httptools', log_level='info' if servers.access_log else 'warning',
+          http=LimitedProtocol, log_level='info' if servers.access_log else 'warning',
           access_log=servers.access_log, server_header=False, timeout_graceful_shutdown=5)
       server = Server(config, app)
       server.run()

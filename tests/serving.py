@@ -9,6 +9,7 @@ import httpx
 import uvicorn
 
 from leaderboard.api.app import create_app
+from leaderboard.api.protocol import LimitedProtocol
 from leaderboard.api.serve import Server
 from leaderboard.api.settings import Settings
 from leaderboard.pipelines import topk
@@ -33,7 +34,7 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
   """Serves in a thread; yields a client whose base URL is the service."""
   app = create_app(settings)
   config = uvicorn.Config(app, host='127.0.0.1', port=0, log_level='warning',
-                          loop='uvloop', http='httptools', timeout_graceful_shutdown=1)
+                          loop='uvloop', http=LimitedProtocol, timeout_graceful_shutdown=1)
   server = Server(config, app)
   thread = threading.Thread(target=server.run, daemon=True)
   thread.start()

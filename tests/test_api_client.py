@@ -8,8 +8,11 @@ import threading
 
 import httpx
 import pytest
+from serving import serving
 
 from leaderboard.api.client import AsyncClient, Client, ProblemError, UnavailableError
+from leaderboard.api.settings import Settings
+from leaderboard.io.redisio import RedisBoards
 
 JFK = {'tenant': 'JFK', 'window': '1d', 'at': datetime.date(2013, 2, 9)}
 # Method, arguments, and the request that must be behind it.
@@ -195,6 +198,31 @@ def test_changes_go_on_behind_the_last_event_after_a_broken_line(follow):
     follow(server.url, 1)
   with scripted(GONE, GONE) as server, pytest.raises(UnavailableError):
     follow(server.url, 1)
+
+
+def test_changes_of_the_service_arrive(redis_url, make_record):
+  store = RedisBoards(redis_url)
+  with serving(Settings(redis=redis_url)) as service, Client(str(service.base_url)) as client:
+    changes = client.changes('play', tenant='acme', window='1h', k=5)
+    first = next(changes)
+    assert (first['event'], first['data']) == ('status', {'connected': True})
+    store.apply([make_record({'a': 2, 'b': 1})])
+    second = next(changes)
+    assert second['event'] == 'board' and second['data']['since'] is None
+    assert [(row['item'], row['count']) for row in second['data']['rows']] == [('a', 2), ('b', 1)]
+    store.apply([make_record({'b': 4, 'a': 2})])
+    third = next(changes)
+    assert third['data']['since'] == second['data']['revision']
+    assert [(row['rank'], row['item']) for row in third['data']['rows']] == [(1, 'b'), (2, 'a')]
+    # Another one takes up where this one stood: a board that it does not hold comes whole.
+    again = client.changes('play', tenant='acme', window='1h', k=5, last_id=second['id'])
+    events = [next(again), next(again)]
+    (board,) = [event for event in events if event['event'] == 'board']
+    assert (board['id'], board['data']['since']) == (third['id'], None)
+    assert len(board['data']['rows']) == 2
+    changes.close()
+    again.close()
+  store.close()
 
 
 def test_client_takes_a_transport_of_its_own_and_leaves_the_event_type_whole():
