@@ -279,7 +279,8 @@ class Changes:
           yield _event('status', {'connected': told}, position)
         if tail.connected and position is not None:
           try:
-            async for event, position in self._events(tail, position, k, start, held):
+            async for event, reached in self._events(tail, position, k, start, held):
+              position = reached
               if event:
                 yield event
                 sent_at = time.monotonic()

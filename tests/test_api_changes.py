@@ -6,11 +6,11 @@ import httpx
 import pytest
 import redis
 import serving
+from servers.proxy import Proxy
 
 from leaderboard.api import changes
 from leaderboard.api.settings import Settings
 from leaderboard.io import embedded, redisio
-from servers.proxy import Proxy
 
 START = 1_356_998_400   # 2013-01-01T00:00Z
 PATH = '/v1/leaderboards/play/changes'
@@ -85,7 +85,7 @@ def test_a_change_comes_with_all_rows_and_then_with_those_that_changed(
 def test_events_lead_to_the_board_that_is_stored(service, boards, make_record):
   with Follower(service, k=3) as follower:
     follower.next()
-    held = None
+    held, revision = None, None
     for step in range(1, 9):
       record = make_record({'abcdef'[(step + place) % 6]: 10 * step + place for place in range(6)})
       boards.apply([record])

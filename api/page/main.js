@@ -71,12 +71,13 @@ function asked(query) {
   board.mark(name);
 }
 
-/** The parameters of the board that is asked for; of the newest one that is shown, its moment. */
+/** The parameters of the board that is asked for; a range has no window. */
 function question() {
   const {tenant, window, at, from, to} = controls.asked;
-  return modeOf(controls.asked) === 'range' ? {tenant, from, to} : {tenant, window, at};
+  return {tenant, window, at, from, to};
 }
 
+const range = () => modeOf(controls.asked) === 'range';
 const path = () => `v1/leaderboards/${encodeURIComponent(controls.asked.event_type)}`;
 
 async function refresh() {
@@ -88,7 +89,7 @@ async function refresh() {
   readAt = Date.now();
   section.setAttribute('aria-busy', 'true');
   try {
-    const found = await read(path(), {...question(), k: controls.asked.k}, mine.signal);
+    const found = await read(path(), {...question(), ...(range() && {window: ''}), k: controls.asked.k}, mine.signal);
     if (mine !== reading) return;
     show(found, moving !== null);
   } catch (problem) {
@@ -105,7 +106,7 @@ function refreshSoon() {
 }
 
 function follow() {
-  if (modeOf(controls.asked) === 'range') {
+  if (range()) {
     connection('past');
     return;
   }
@@ -256,7 +257,7 @@ element('later').addEventListener('click', () => step(1));
 /** The window, or range of the same length, before or after the one that is shown. */
 function step(way) {
   const {from, to} = answer ?? {};
-  if (modeOf(controls.asked) === 'range') {
+  if (range()) {
     const [start, end] = [new Date(controls.asked.from), new Date(controls.asked.to)];
     const length = way * (end - start);
     controls.set({from: format.iso(+start + length), to: format.iso(+end + length)});
