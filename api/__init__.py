@@ -2,7 +2,7 @@
 
 __all__ = [
     'analysis', 'answers', 'app', 'archive', 'asking', 'boards', 'brackets', 'breaker', 'caches',
-    'changes', 'client', 'comparison', 'cursors', 'depth', 'distribution', 'exact', 'feed',
-    'history', 'leaderboards', 'live', 'members', 'merging', 'metrics', 'page', 'parameters',
-    'problems', 'ranges', 'schemas', 'serve', 'settings', 'singleflight', 'ties', 'tiling',
-    'trends']
+    'changes', 'client', 'comparison', 'compression', 'cursors', 'depth', 'distribution', 'exact',
+    'examples', 'feed', 'guard', 'history', 'leaderboards', 'live', 'members', 'merging',
+    'metrics', 'operations', 'page', 'parameters', 'problems', 'protocol', 'ranges', 'replies',
+    'schemas', 'serve', 'settings', 'singleflight', 'ties', 'tiling', 'trends', 'warmth']

@@ -4,6 +4,7 @@ import datetime
 from typing import Any
 
 from leaderboard.api.brackets import Brackets
+from leaderboard.api.ties import Ties, shown_ranks
 from leaderboard.io.flags import utc
 from leaderboard.transforms import certify
 from leaderboard.transforms.boards import BoardRecord
@@ -99,42 +100,48 @@ class Board:
                               self.brackets.rest_upper, self.tau, self.exact, k)
 
 
-def movement(board: Board, previous: Board | None, k: int, first: int, last: int
-             ) -> list[tuple[int | None, int | str | None]]:
-  """(rank before, how many ranks it rose) of the rows first..last (from 0, last excluded).
+def movement(board: Board, ranks: list[int], previous: Board | None, k: int, first: int,
+             ties: Ties) -> list[tuple[int | None, int | str | None]]:
+  """(rank before, how many ranks it rose) of the rows from place `first` on that have these ranks.
 
   `new` is an item that is proven not to have been among the first k before; None where the board
   before does not tell.
   """
   if previous is None:
-    return [(None, None)] * (last - first)
+    return [(None, None)] * len(ranks)
   before = previous.brackets
   # An item that is not listed cannot have been in the top k when k listed ones outweigh it.
   proves_new = (before.rest_upper == 0 or
                 len(before.items) >= k and int(before.lowers[k - 1]) > before.rest_upper)
+  ranks_before = shown_ranks(before.lowers, ties)
   moved: list[tuple[int | None, int | str | None]] = []
-  for rank, item in enumerate(board.brackets.items[first:last], first + 1):
+  for rank, item in zip(ranks, board.brackets.items[first:], strict=False):
     place = before.places.get(item)
     if place is None:
       moved.append((None, 'new' if proves_new else None))
     else:
-      moved.append((place + 1, place + 1 - rank))
+      moved.append((ranks_before[place], ranks_before[place] - rank))
   return moved
 
 
-def as_rows(board: Board, k: int, first: int = 0, previous: Board | None = None
-            ) -> list[dict[str, Any]]:
-  """k rows from place `first` (0 is the leader) on, certified for a list that ends with them."""
-  items = board.brackets.items[first:first + k]
+def as_rows(board: Board, k: int, first: int = 0, previous: Board | None = None,
+            last: int | None = None, ties: Ties = 'ordinal') -> list[dict[str, Any]]:
+  """The rows of a page, certified for the list of all pages up to its end: see as_answer."""
+  last = first + k if last is None else last
+  end = first + k
+  brackets = board.brackets
+  items = brackets.items[first:last]
   last = first + len(items)
+  ranks = (list(range(first + 1, last + 1)) if ties == 'ordinal'
+           else shown_ranks(brackets.lowers[:last], ties)[first:])
   return [
       {'rank': rank, 'item': item, 'count': lower, 'lower': lower, 'upper': upper,
        'certified': flag, 'share': round(lower / board.total, 6), 'previous_rank': was,
        'movement': rose}
       for rank, item, lower, upper, flag, (was, rose) in zip(
-          range(first + 1, last + 1), items, board.brackets.lowers[first:last].tolist(),
-          board.brackets.uppers[first:last].tolist(), board.certified(first + k)[first:last],
-          movement(board, previous, first + k, first, last), strict=True)]
+          ranks, items, brackets.lowers[first:last].tolist(), brackets.uppers[first:last].tolist(),
+          board.certified(end)[first:last], movement(board, ranks, previous, end, first, ties),
+          strict=True)]
 
 
 def identity(board: Board) -> dict[str, Any]:
@@ -153,9 +160,17 @@ def identity(board: Board) -> dict[str, Any]:
           'missing_windows': board.coverage.missing_windows}}
 
 
-def as_answer(board: Board, k: int, first: int = 0, previous: Board | None = None
-              ) -> dict[str, Any]:
-  """A leaderboard as plain data, all but its age."""
+def as_answer(board: Board, k: int, first: int = 0, previous: Board | None = None,
+              last: int | None = None, ties: Ties = 'ordinal') -> dict[str, Any]:
+  """A leaderboard as plain data, all but its age and the ways to other pages.
+
+  Args:
+    k: rows that were asked for.
+    first: place of the first row, 0 is the leader.
+    previous: the board to tell movement against.
+    last: place after the last row; without it, k rows.
+    ties: how rows of one count rank.
+  """
   return {
       **identity(board), 'k': k, 'events': board.events, 'total': board.total, 'tau': board.tau,
       'rest_upper': board.brackets.rest_upper, 'resolution': board.resolution(first + k),
@@ -164,7 +179,7 @@ def as_answer(board: Board, k: int, first: int = 0, previous: Board | None = Non
           board.brackets.lowers, board.brackets.uppers, board.brackets.rest_upper),
       'compared_with': None if previous is None else {
           'from': utc(previous.from_secs), 'to': utc(previous.to_secs)},
-      'rows': as_rows(board, k, first, previous)}
+      'rows': as_rows(board, k, first, previous, last, ties)}
 
 
 def instant(epoch_secs: float) -> str:

@@ -1,5 +1,6 @@
 """Which path answers a question, and the board that it leads to."""
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import time
@@ -21,6 +22,7 @@ from leaderboard.api.metrics import Metrics
 from leaderboard.api.parameters import check_text, read_moment, read_window
 from leaderboard.api.problems import Problem, bad
 from leaderboard.api.ranges import OddEdges, Ranges, TooManyWindows
+from leaderboard.api.replies import Reply
 from leaderboard.api.settings import Settings
 from leaderboard.api.singleflight import SingleFlight
 from leaderboard.io import redisio
@@ -31,6 +33,8 @@ AUTO = 'auto'
 _CONNECT_SECS = 2.0
 _SWEEP_SECS = 60
 _RETRY_SECS = 1
+_NOTED = 10_000
+_REPLIES_BYTES = 256 << 20
 # What a path cannot answer, so that another one may.
 _CANNOT = (StoreDown, ArchiveDown, OddEdges, TooManyWindows, Unmergeable)
 
@@ -124,6 +128,12 @@ class Boards:
                           settings.rollup_secs, self.metrics) if self.history else None
     self._exact = ExactBoards(self.archive, self.history, self.metrics) if self.archive else None
     self._answers: Cache[Answer] = Cache(self.freshness, settings.cache_entries)
+    self.replies: Cache[Reply] = Cache(self.freshness, settings.cache_entries, _REPLIES_BYTES,
+                                       lambda reply: len(reply.start) + 500)
+    self._asked: collections.Counter[Question] = collections.Counter()
+    # What there is, and when it was listed: see operations.
+    self.listed: tuple[float, list[dict[str, Any]]] | None = None
+    self.listing: SingleFlight[list[dict[str, Any]]] = SingleFlight(1)
     self._flights: SingleFlight[Answer] = SingleFlight(1)
 
   @contextlib.asynccontextmanager
@@ -172,14 +182,25 @@ class Boards:
     Raises:
       Problem: as of `ask`.
     """
-    key = question.key
-    found = self._answers.get(key)
+    self._note(question)
+    found = self._answers.get(question.key)
     self.metrics.cache('boards', found is not None)
-    if found is not None:
-      return found
-    found = await self._flights.do(key, lambda: self._answer(question))
-    self._answers.put(key, found, found.stamp)
+    return await self.renew(question) if found is None else found
+
+  async def renew(self, question: Question) -> Answer:
+    """As `answer`, whatever is kept."""
+    found = await self._flights.do(question.key, lambda: self._answer(question))
+    self._answers.put(question.key, found, found.stamp)
     return found
+
+  def take_asked(self) -> 'collections.Counter[Question]':
+    """How often each question was asked since this was called last; of the first so many."""
+    asked, self._asked = self._asked, collections.Counter()
+    return asked
+
+  def _note(self, question: Question) -> None:
+    if question in self._asked or len(self._asked) < _NOTED:
+      self._asked[question] += 1
 
   async def _answer(self, question: Question) -> Answer:
     """What the first path that can answer says."""
@@ -195,7 +216,8 @@ class Boards:
         absent.append(path)
         continue
       reason = '; '.join(dict.fromkeys(
-          str(error) for error in failed.values() if not isinstance(error, OddEdges)))
+          str(error) for error in failed.values()
+          if question.path != AUTO or not isinstance(error, OddEdges)))
       self.metrics.answers.labels(path, 'yes' if reason else 'no').inc()
       if reason:
         degraded = '; '.join(filter(None, (reason, answer.board.degraded)))
@@ -309,9 +331,15 @@ class Boards:
     if down:
       return Problem(503, 'unavailable', '; '.join(dict.fromkeys(map(str, down))),
                      remedy='try again in a moment', retry_secs=_RETRY_SECS)
-    for error in failed.values():
+    for path, error in failed.items():
       if isinstance(error, OddEdges):
         name, nearest = next(iter(error.edges.items()))
+        if question.size and nearest:
+          return bad('window', question.size.label, 'is not stored, and no stored windows make it '
+                     'up', 'GET /v1/event_types lists the sizes that are stored')
+        if question.size:   # nothing is
+          absent.append(path)
+          continue
         return bad(name, utc(getattr(question, f'{name}_secs')),
                    'no stored window begins or ends there, and there is no archive to count in',
                    f'take {utc(nearest[0])} or {utc(nearest[1])}' if nearest else

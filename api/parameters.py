@@ -1,9 +1,11 @@
 """The parameters that requests share: what they may be, how they are read, and what they mean."""
+import difflib
 import re
 import time
 from typing import Annotated, Literal
 
-from fastapi import Path, Query
+from fastapi import FastAPI, Path, Query, Request
+from pydantic import AfterValidator
 
 from leaderboard.api.problems import bad
 from leaderboard.io.flags import moment
@@ -11,12 +13,17 @@ from leaderboard.transforms.boards import WindowSize, parse_window_size
 
 MAX_K = 1000
 _CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff]')
+# Percentiles may be given many times.
+_REPEATED = {'p'}
 _FRACTION = re.compile(r'[.,]\d*[1-9]')
 # The moments that events may have.
 _FIRST_SECS, _END_SECS = 946_684_800, 4_102_444_800
 
-EventType = Annotated[str, Path(
-    min_length=1, max_length=50, description='Event type.', examples=['flight'])]
+# Stands for a slash inside a part of the path (guard); no event type can hold it.
+SLASH = '\ue000'
+EventType = Annotated[str, AfterValidator(lambda text: text.replace(SLASH, '/')), Path(
+    min_length=1, max_length=50, description='Event type; a slash in it is written %2F.',
+    examples=['flight'])]
 Tenant = Annotated[str, Query(
     min_length=1, max_length=64, description='Tenant.', examples=['JFK'])]
 Window = Annotated[str | None, Query(
@@ -73,3 +80,33 @@ def read_window(text: str) -> WindowSize:
   except (ValueError, OverflowError) as error:
     raise bad('window', text, str(error), 'write a size such as 1h; GET /v1/event_types lists '
               'those that are stored') from None
+
+
+async def refuse_unknown(request: Request) -> None:
+  """A parameter that is not known would be passed over, and the answer be that of another
+  question."""
+  route = request.scope.get('route')
+  if not request.scope['query_string'] or not getattr(route, 'include_in_schema', False):
+    return
+  known = known_parameters(request.app, route.path, request.method)   # type: ignore[union-attr]
+  seen = set()
+  for name, value in request.query_params.multi_items():
+    if name not in known:
+      near = difflib.get_close_matches(name, known, 1)
+      raise bad(name, value, 'there is no such parameter here',
+                f'did you mean {near[0]}?' if near else f'there are {", ".join(sorted(known))}'
+                if known else 'leave it out')
+    if name in seen and name not in _REPEATED:
+      raise bad(name, value, 'is given more than once', 'give it once')
+    seen.add(name)
+
+
+def known_parameters(app: FastAPI, path: str, method: str) -> frozenset[str]:
+  """Names of the query parameters of a route, as OpenAPI lists them."""
+  known: dict[tuple[str, str], frozenset[str]] = app.state.known_parameters
+  found = known.get((path, method))
+  if found is None:
+    parameters = app.openapi()['paths'][path][method.lower()].get('parameters', [])
+    found = known[path, method] = frozenset(
+        parameter['name'] for parameter in parameters if parameter['in'] == 'query')
+  return found

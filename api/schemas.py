@@ -30,18 +30,26 @@ class Coverage(TypedDict):
   missing_windows: int
 
 
-class Identity(Span):
+class About(Span):
   """Which board this is, of which revision, and by which way the answer came."""
   tenant: str
   event_type: str
   window: str | None
   path: Literal['live', 'history', 'exact']
   degraded: str | None
-  as_of: str
-  age_secs: float
   revision: Revision
   final: bool | None
   coverage: Coverage
+
+
+class Reading(TypedDict):
+  """When the store was read, and how long ago that was when this was sent."""
+  as_of: str
+  age_secs: float
+
+
+class Identity(About, Reading):
+  pass
 
 
 class Between(TypedDict):
@@ -87,6 +95,7 @@ class Leaderboard(Identity):
   rows: list[Row]
   next: str | None
   previous: str | None
+  moved: bool
 
 
 class Standing(TypedDict):
@@ -185,9 +194,9 @@ class Change(TypedDict):
   direction: Direction
 
 
-class Comparison(TypedDict):
-  now: Identity
-  before: Identity
+class Comparison(Reading):
+  now: About
+  before: About
   changes: list[Change]
 
 
@@ -203,20 +212,21 @@ class Point(Span):
   final: bool | None
 
 
-class Trend(Span):
+class Trend(Span, Reading):
   tenant: str
   event_type: str
   window: str
   item: str
   path: Literal['live', 'history']
   degraded: str | None
-  as_of: str
   points: list[Point]
 
 
 class StoredSize(TypedDict):
-  """A window size and the start of the newest window of it."""
+  """A window size, and the starts of the oldest and of the newest window of it; of Redis alone the
+  oldest is not known, and the newest stands for it."""
   size: str
+  oldest: str
   newest: str
 
 
