@@ -1,9 +1,11 @@
 """A circuit breaker: a store that is away is left alone for a moment, and then tried again."""
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 _T = TypeVar('_T')
+_log = logging.getLogger(__name__)
 # Long enough that a hanging store does not hold every request for its timeout, short enough that
 # one which is back is used again soon.
 FIRST_SECS, MOST_SECS = 0.5, 5.0
@@ -65,9 +67,12 @@ class Breaker:
         self._pause_secs = min(2 * self._pause_secs or FIRST_SECS, MOST_SECS)
         self._until = self._clock() + self._pause_secs
         self.reason = reason(error)
+        if self._pause_secs == FIRST_SECS:
+          _log.warning('%s is out of reach: %s', self.name, self.reason)
       raise StoreDown(f'{self.name} is out of reach: {reason(error)}') from error
-    if openings == self._openings:
+    if openings == self._openings and self.open:
       self._pause_secs, self.reason = 0.0, None
+      _log.warning('%s is within reach again', self.name)
     return result
 
 

@@ -1,6 +1,7 @@
 """The history in PostgreSQL, read without blocking."""
 import asyncio
 import datetime
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -112,6 +113,8 @@ class HistoryBoards:
     self.dsn = dsn
     self.breaker = Breaker('PostgreSQL', (*_AWAY, *_REFUSED), harmless=_REFUSED)
     self._query_secs = query_secs
+    # It tells every attempt; the breaker tells when the server goes and comes.
+    logging.getLogger('psycopg.pool').setLevel(logging.CRITICAL)
     self.pool = psycopg_pool.AsyncConnectionPool(
         secretsio.resolve(dsn), min_size=1, max_size=connections, timeout=connect_secs,
         open=False, check=psycopg_pool.AsyncConnectionPool.check_connection,

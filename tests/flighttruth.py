@@ -1,68 +1,51 @@
-"""What the sample really holds, by a count of its lines alone; and a service whose boards are
-far too small for it."""
-import collections
-import contextlib
-import dataclasses
-import gzip
-import json
-import pathlib
-import tempfile
-import uuid
+"""What the boards of the sample must say, by queries of DuckDB over its events alone."""
+import datetime
+import functools
 
-import psycopg
-import pytest
-import serving
-
-from leaderboard.api.settings import Settings
-from leaderboard.io import embedded
-from leaderboard.io.flags import utc
-
-SECS = {'5m': 300, '1h': 3600, '1d': 86_400}
+import duckdb
+from serving import SAMPLE
 
 
-def sample_events():
-  """(tenant, event type, epoch seconds, item) of every good line."""
-  with gzip.open(serving.SAMPLE, 'rt') as lines:
-    for line in lines:
-      event = json.loads(line)
-      if event.get('timestamp') is not None and event.get('item_id') is not None:
-        yield (event['tenant_id'], event['event_type'], event['timestamp'] // 1000,
-               event['item_id'])
+@functools.cache
+def _events():
+  connection = duckdb.connect()
+  connection.execute(
+      f"create table events as select tenant_id, event_type, timestamp as at_ms, item_id from "
+      f"read_json('{SAMPLE}', format='newline_delimited') where timestamp is not null "
+      f'and item_id is not null')
+  return connection
 
 
-def truth_of(sizes):
-  """{(tenant, event type, size, start): Counter of items}."""
-  boards = collections.defaultdict(collections.Counter)
-  for tenant, kind, secs, item in sample_events():
-    for size in sizes:
-      boards[tenant, kind, size, secs // SECS[size] * SECS[size]][item] += 1
-  return dict(boards)
+@functools.cache
+def ranking(tenant, event_type, from_secs, to_secs):
+  """[(item, count)] of a range, in rank order."""
+  return _events().cursor().execute(
+      'select item_id, count(*) as n from events where tenant_id = ? and event_type = ? '
+      'and at_ms >= ? and at_ms < ? group by 1 order by n desc, item_id',
+      [tenant, event_type, from_secs * 1000, to_secs * 1000]).fetchall()
 
 
-def asked(board, **params):
-  """(path, parameters) of a board's window."""
-  tenant, kind, size, start = board
-  return f'/v1/leaderboards/{kind}', {'tenant': tenant, 'window': size, 'at': utc(start), **params}
+def check(board, from_secs=None, to_secs=None):
+  """Asserts that an answer says about its range what the events say: exactly what it lists, and
+  bounds that hold for all else."""
+  from_secs = epoch(board['from']) if from_secs is None else from_secs
+  to_secs = epoch(board['to']) if to_secs is None else to_secs
+  true = ranking(board['tenant'], board['event_type'], from_secs, to_secs)
+  counts = dict(true)
+  assert board['events'] == board['total'] == sum(counts.values())
+  listed = {row['item'] for row in board['rows']}
+  for row in board['rows']:
+    assert row['lower'] <= counts[row['item']] <= row['upper']
+    assert row['count'] == row['lower']
+  assert max((count for item, count in true if item not in listed), default=0) <= max(
+      [board['rest_upper'], *(row['upper'] for row in board['rows'])])
+  if board['resolution'] == 'exact':
+    rows = [(row['item'], row['count']) for row in board['rows']]
+    first = board['rows'][0]['rank'] - 1 if board['rows'] else 0
+    assert rows == true[first:first + len(rows)]
+    assert all(row['certified'] and row['lower'] == row['upper'] for row in board['rows'])
 
 
-@pytest.fixture(scope='session')
-def spilled_stores(_servers_folder, _postgres_server):
-  """Settings of stores whose boards track 8 items and keep 6 rows: hardly any is exact."""
-  with contextlib.ExitStack() as stack:
-    root = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_servers_folder)))
-    name = f'spilled_{uuid.uuid4().hex}'
-    with psycopg.connect(_postgres_server, autocommit=True) as connection:
-      connection.execute(f'create database {name}')
-    server = stack.enter_context(embedded.start_redis(root))
-    settings = dataclasses.replace(Settings(
-        redis=server.url, postgres=psycopg.conninfo.make_conninfo(_postgres_server, dbname=name),
-        parquet=str(root / 'parquet')), data_dir=root)
-    serving.fill(settings, str(serving.SAMPLE), '--candidates=8', '--keep=6', '--k=6')
-    yield settings
-
-
-@pytest.fixture(scope='session')
-def spilled_service(spilled_stores):
-  """An httpx client of the service over `spilled_stores`."""
-  with serving.serving(spilled_stores) as client:
-    yield client
+def epoch(text):
+  """Epoch seconds of a moment of an answer."""
+  return int(datetime.datetime.fromisoformat(text.replace('Z', '+00:00')).timestamp())

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import uvicorn
@@ -51,6 +52,6 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
     thread.join(30)
 
 
-def without(settings: Settings, *names: str) -> Settings:
-  """The settings with some stores left out."""
-  return dataclasses.replace(settings, **dict.fromkeys(names))
+def changed(settings: Settings, **others: Any) -> Settings:
+  """The settings with some replaced."""
+  return dataclasses.replace(settings, **others)
