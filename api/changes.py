@@ -360,7 +360,7 @@ def _event(name: str, data: dict[str, Any], position: StreamId | None) -> bytes:
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-  settings = app.state.settings
+  settings = app.state.boards.settings
   app.state.changes = settings.redis and Changes(LiveBoards(
       settings.redis, _BLOCK_SECS + settings.redis_msec / 1000, _MOST_FAMILIES + 32))
   yield

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from fastapi import APIRouter, Request, Response
 
 from leaderboard.api.problems import Problem
+from leaderboard.api.replies import holds
 
 _TYPES = {'html': 'text/html', 'css': 'text/css', 'js': 'text/javascript', 'svg': 'image/svg+xml'}
 _INDEX = 'index.html'
@@ -40,26 +41,31 @@ def _load() -> dict[str, _File]:
 
 
 _FILES = _load()
-router = APIRouter(tags=['page'], include_in_schema=False)
 
 
-@router.get('/')
 async def index(request: Request) -> Response:
   """The page."""
   return _answer(request, _INDEX)
 
 
-@router.get('/page/{name}')
-async def file(request: Request, name: str) -> Response:
+async def part(request: Request) -> Response:
   """A part of the page."""
+  name = request.path_params['name']
   if name not in _FILES or name == _INDEX:
-    raise Problem(404, 'not_found', f'the page has no part {name[:80]!r}', field='name', value=name)
+    raise Problem(404, 'not_found', f'the page has no part {name[:80]!r}', field='path',
+                  value=request.url.path, remedy='GET / is the page')
   return _answer(request, name)
 
 
 def _answer(request: Request, name: str) -> Response:
   found = _FILES[name]
   headers = _HEADERS | {'ETag': found.tag}
-  if found.tag in request.headers.get('if-none-match', ''):
+  if holds(request.headers.get('if-none-match'), found.tag):
     return Response(status_code=304, headers=headers)
   return Response(found.content, headers=headers, media_type=found.media_type)
+
+
+router = APIRouter()
+# Plain routes: the parameters of the page's own address are read in the browser.
+router.add_route('/', index, ['GET'], include_in_schema=False)
+router.add_route('/page/{name}', part, ['GET'], include_in_schema=False)

@@ -1,6 +1,6 @@
 // What is asked for: one plain object, in step with the form and with the page's address.
 import {make} from './dom.js';
-import {fromField, iso, toField, windowName} from './format.js';
+import {fromField, iso, lengthMsec, toField, windowName} from './format.js';
 
 const NAMES = ['event_type', 'tenant', 'window', 'at', 'from', 'to', 'k', 'item'];
 const ROWS = ['10', '25', '50', '100'];
@@ -12,7 +12,8 @@ export const modeOf = (asked) => (asked.from || asked.to ? 'range' : asked.at ? 
 
 export class Controls {
   /**
-   * @param {Array} boards what there is: {tenant, event_type, windows: [{size, newest}]}
+   * @param {Array} boards what there is: {tenant, event_type, windows: [{size, newest}]}, where
+   *   `newest` is the start of a window
    * @param {(asked: Object) => void} ask called whenever something else is asked for
    */
   constructor(boards, ask) {
@@ -47,9 +48,16 @@ export class Controls {
     this.#complete();
   }
 
-  /** The newest window of the size that is asked for, start and end, where it is known. */
-  get newest() {
-    return this.#windows().find(({size}) => size === this.asked.window)?.newest ?? null;
+  /** Start of the newest window of the size that is asked for. */
+  get #newest() {
+    return this.#windows().find(({size}) => size === this.asked.window)?.newest;
+  }
+
+  /** Where the stored time ends: with the newest of the shortest windows. */
+  get #end() {
+    const ends = this.#windows().map(({size, newest}) => +new Date(newest) + lengthMsec(size))
+      .filter((end) => end);
+    return ends[0] ?? Date.now();
   }
 
   /** Asks for something else; `keep` leaves no step in the browser's history. */
@@ -103,10 +111,9 @@ export class Controls {
   }
 
   #setMode(mode) {
-    const newest = this.newest;
     if (mode === 'newest') this.set({at: '', from: '', to: ''});
     if (mode === 'at') {
-      this.set({at: this.asked.from || newest?.from || iso(Date.now()), from: '', to: ''});
+      this.set({at: this.asked.from || this.#newest || iso(Date.now()), from: '', to: ''});
     }
     if (mode === 'range') this.#setDays(1);
   }
@@ -121,7 +128,7 @@ export class Controls {
 
   #setDays(days) {
     element('to').setCustomValidity('');
-    const end = new Date(this.newest?.to ?? Date.now());
+    const end = this.#end;
     this.set({at: '', from: iso(end - days * DAY_MSEC), to: iso(end)});
   }
 }

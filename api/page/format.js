@@ -57,6 +57,14 @@ export function windowName(label) {
   return period ? `last ${length(size)}, every ${length(period)}` : length(size);
 }
 
+const LENGTHS = {s: 1000, m: 60_000, h: 3_600_000, d: DAY_MSEC};
+
+/** How long a window of a fixed size is; NaN of sizes of a calendar. */
+export function lengthMsec(label) {
+  const [, count, unit] = /^(\d+)([smhd])(_every_.*)?$/.exec(label) ?? [];
+  return count * LENGTHS[unit];
+}
+
 const UNITS = {s: 'second', m: 'minute', h: 'hour', d: 'day', w: 'week', mo: 'month'};
 
 function length(size) {
