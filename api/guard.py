@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leaderboard.api.metrics import Metrics
 from leaderboard.api.parameters import SLASH
-from leaderboard.api.problems import Problem
+from leaderboard.api.problems import BodyTooLarge, Problem
 
 MOST_QUERY_BYTES = 8_192
 MOST_PATH_BYTES = 2_048
@@ -53,8 +53,6 @@ class Guard:
         scope['path'] = urllib.parse.unquote(
             raw.replace(b'%2f', escaped).replace(b'%2F', escaped).decode('ascii', 'replace'))
       await self._app(scope, _limited(receive), counted)
-    except _TooLarge:
-      await _too_large(None).response()(scope, receive, counted)
     finally:
       route = getattr(scope.get('route'), 'path', 'none')
       self._metrics.requests.labels(route, str(status)).inc()
@@ -84,10 +82,6 @@ def _too_large(size: str | None) -> Problem:
                  field='body', value=size, remedy='ask in several requests')
 
 
-class _TooLarge(Exception):
-  """The body goes on beyond what is allowed."""
-
-
 def _limited(receive: Receive) -> Receive:
   taken = 0
 
@@ -96,7 +90,7 @@ def _limited(receive: Receive) -> Receive:
     message = await receive()
     taken += len(message.get('body', b''))
     if taken > MOST_BODY_BYTES:
-      raise _TooLarge
+      raise BodyTooLarge(_too_large(None))
     return message
 
   return limited

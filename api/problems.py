@@ -3,9 +3,9 @@ import http
 from typing import Any
 
 import orjson
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException as StarletteException
 
 MEDIA_TYPE = 'application/problem+json'
 _SHOWN = 200   # characters of a value that are told back
@@ -43,7 +43,17 @@ class Problem(Exception):
     return Response(orjson.dumps(content), self.status, headers, MEDIA_TYPE)
 
 
-def bad(field: str, value: Any, detail: str, remedy: str | None = None) -> Problem:
+class BodyTooLarge(HTTPException):
+  """The body goes on beyond what is allowed. FastAPI takes any other exception of reading it for a
+  mistake of the client's."""
+
+  def __init__(self, problem: Problem) -> None:
+    super().__init__(problem.status)
+    self.problem = problem
+
+
+def bad(field: str, value: Any, detail: str,
+        remedy: str = 'GET /openapi.json tells what it may be') -> Problem:
   """A parameter that cannot be (status 422)."""
   return Problem(422, 'bad_parameter', f'{field}: {detail}', field=field, value=value,
                  remedy=remedy)
@@ -68,8 +78,12 @@ def install(app: FastAPI) -> None:
   async def invalid(_: Request, error: RequestValidationError) -> Response:
     return _of_validation(error).response()
 
-  @app.exception_handler(HTTPException)
-  async def refused(request: Request, error: HTTPException) -> Response:
+  @app.exception_handler(BodyTooLarge)
+  async def too_large(_: Request, error: BodyTooLarge) -> Response:
+    return error.problem.response()
+
+  @app.exception_handler(StarletteException)
+  async def refused(request: Request, error: StarletteException) -> Response:
     path = request.url.path
     kinds = {404: 'not_found', 405: 'method_not_allowed'}
     answer = Problem(error.status_code, kinds.get(error.status_code, 'refused'),
@@ -89,5 +103,4 @@ def _of_validation(error: RequestValidationError) -> Problem:
   place = [str(part) for part in first['loc']]
   field = '.'.join(place[1:]) or place[0]
   value = None if first['type'] == 'missing' else first.get('input')
-  return bad(field, value, first['msg'][:1].lower() + first['msg'][1:],
-             'GET /openapi.json tells what it may be')
+  return bad(field, value, first['msg'][:1].lower() + first['msg'][1:])
