@@ -37,7 +37,7 @@ check: .venv/ready-test
 # mypy does not see editable installs (but strict ones, which miss every module added later): it
 # runs where a link makes the rooms `leaderboard.*`, and `io` is still the standard library's.
 .venv/ready-test: .venv/bin/python setup.py constraints.txt
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench,dataflow,embedded,flights,test]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[api,bench,dataflow,embedded,flights,test]'
 	@mkdir -p .venv/types && ln -sfn ../.. .venv/types/leaderboard
 	@touch $@ .venv/ready-boards
 

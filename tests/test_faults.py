@@ -1,10 +1,7 @@
 """A bad night: servers die, connections break, disks fill; the stores end as if it had not been."""
 import contextlib
 import dataclasses
-import os
-import pathlib
 import random
-import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +13,7 @@ import pytest
 import redis
 from playback import stored_boards
 from servers import processes
+from servers.crashes import PostgresCrash, kill_redis
 from servers.proxy import Proxy
 
 from leaderboard.io import embedded, postgresio, redisio
@@ -122,34 +120,9 @@ def check_postgres(dsn, rounds):
     assert connection.execute('select count(*) from board_windows').fetchone() == (40,)
 
 
-def restart_postgres(folder):
-  """Ends the server at once, in the middle of whatever it does, and starts it on its data.
-
-  Its own child from then on: whoever started the first one does not know it.
-  """
-  owner = folder.stat()
-  command = shlex.split((folder / 'postmaster.opts').read_text())
-  pid = int((folder / 'postmaster.pid').read_text().split()[0])
-  os.kill(pid, signal.SIGQUIT)
-  while pathlib.Path(f'/proc/{pid}').exists() and 'Z' not in pathlib.Path(
-      f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0]:
-    threading.Event().wait(0.02)
-  process = subprocess.Popen(command, user=owner.st_uid, group=owner.st_gid, extra_groups=[],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-  processes.wait_for('not ready', lambda: is_ready(folder, process.pid), 60)
-  return process
-
-
-def is_ready(folder, pid):
-  with contextlib.suppress(FileNotFoundError):
-    told = (folder / 'postmaster.pid').read_text().split()
-    return told[:1] == [str(pid)] and 'ready' in told
-  return False
-
-
 @contextlib.contextmanager
 def restarted_servers():
-  """The servers of `restart_postgres`, which are ended on the way out."""
+  """The servers that a crash brought, which are ended on the way out."""
   restarted = []
   try:
     yield restarted
@@ -169,16 +142,10 @@ def test_postgres_restarted_in_the_middle_of_transactions_ends_in_the_newest_boa
     def disturb(writers):
       for _ in range(3):
         writers[0].join(0.3)
-        restarted.append(restart_postgres(tmp_path / 'postgres'))
+        restarted.append(PostgresCrash(tmp_path / 'postgres').restart())
 
     disturbed(lambda: PostgresBoards(server.url), rounds, disturb)
     check_postgres(server.url, rounds)
-
-
-def kill_redis(url):
-  with redis.Redis.from_url(url) as client:
-    pid = client.info('server')['process_id']
-  os.kill(pid, signal.SIGKILL)
 
 
 class Night:
@@ -276,7 +243,7 @@ def test_job_whose_postgres_is_restarted_ends_as_an_undisturbed_one(
     if len(applied) in (2, 5):
       # The server goes while this write is under way.
       threading.Timer(0.02, lambda: restarted.append(
-          restart_postgres(tmp_path / 'postgres'))).start()
+          PostgresCrash(tmp_path / 'postgres').restart())).start()
     return apply(boards, records)
 
   monkeypatch.setattr(PostgresBoards, 'apply', apply_and_restart)

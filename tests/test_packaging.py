@@ -12,9 +12,9 @@ import zipfile
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-ROOMS = ('io', 'pipelines', 'templates', 'transforms')
+ROOMS = ('api', 'io', 'pipelines', 'templates', 'transforms')
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).glob('*.py'))
-RANK = {'transforms': 0, 'io': 1, 'pipelines': 2, 'templates': 3}
+RANK = {'transforms': 0, 'io': 1, 'pipelines': 2, 'templates': 3, 'api': 3}
 
 
 def name_of(path):
