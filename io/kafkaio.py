@@ -16,16 +16,12 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 from apache_beam.coders import Coder
-from apache_beam.io.unbounded_source import (
-  CheckpointMark,
-  ReadFromUnboundedSource,
-  UnboundedReader,
-  UnboundedSource,
-)
+from apache_beam.io.unbounded_source import CheckpointMark, UnboundedReader, UnboundedSource
 from apache_beam.metrics import Metrics
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, MIN_TIMESTAMP, Timestamp
 
 from leaderboard.io import kafkaclient
+from leaderboard.io.endlessio import ReadEndless
 from leaderboard.io.kafkaclient import Partition
 from leaderboard.transforms.blocks import EventBlock, OriginRange
 from leaderboard.transforms.boards import WindowSize
@@ -80,9 +76,9 @@ class ReadFromKafka(beam.PTransform):
   config: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   def expand(self, pipeline: Any) -> beam.PCollection:
-    return pipeline | 'Read' >> ReadFromUnboundedSource(
-        _Topics(dataclasses.replace(self)), poll_interval=_POLL_SECS,
-        max_records_per_bundle=_BUNDLE_BLOCKS, max_read_time_seconds=_BUNDLE_SECS)
+    return pipeline | 'Read' >> ReadEndless(
+        _Topics(dataclasses.replace(self)), self.group is not None, _POLL_SECS, _BUNDLE_BLOCKS,
+        _BUNDLE_SECS)
 
 
 class _Place(NamedTuple):
