@@ -169,6 +169,7 @@ def running(args, broker, topic, cluster, pool, url, folder, *flags):
       f'--kafka={broker.url}', f'--topics={topic}', f'--redis={url}', f'--data_dir={folder}',
       f'--windows={SIZES}', f'--out_of_orderness={OUT_OF_ORDERNESS}', '--idle=5s', *flags,
       *cluster.flags(args.parallelism, checkpoint_msec=args.checkpoint),
+      f'--max_bundle_time_mills={args.bundle}',
       *(pool.flags(args.workers) if args.workers else ()), *args.flags], 'bench')
   pipeline = beam.Pipeline(options=job.beam)
   topk.build(pipeline, job, 'bench', job.stores)
@@ -327,12 +328,16 @@ def main(argv=None):
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--events', type=int, default=4_000_000,
                       help='of 240 bytes in the full topic; 0: the rate is not measured')
-  parser.add_argument('--minutes', type=int, default=20, help='of event time that they span')
+  parser.add_argument('--minutes', type=int, default=5,
+                      help='of event time that they span: boards and their rows cost too, and the '
+                      'fewer events each has, the more')
   parser.add_argument('--partitions', type=int, default=4)
   parser.add_argument('--parallelism', type=int, default=2, help='of the job, in slots')
   parser.add_argument('--workers', type=int, default=2,
                       help='Python processes; 0: threads of this one (LOOPBACK)')
   parser.add_argument('--checkpoint', type=int, default=2000, help='interval in ms')
+  parser.add_argument('--bundle', type=int, default=100,
+                      help='ms that Flink keeps a bundle open at most; its own default is 1000')
   parser.add_argument('--loads', default='0.1,0.5,0.9',
                       type=lambda text: [float(part) for part in text.split(',') if part],
                       help='shares of the rate; empty: no latency is measured')

@@ -19,6 +19,8 @@ from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 _LOST_SECS = 60.0
 # Per source of this process: until when nothing more is asked for.
 _asked: dict[bytes, float] = {}
+_TRACKER = beam.DoFn.RestrictionParam(unbounded_source._PROVIDER)
+_WATERMARK = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
 
 
 @dataclasses.dataclass
@@ -56,9 +58,8 @@ class _ReadFn(unbounded_source._ReadFromUnboundedSourceDoFn):
   @beam.DoFn.unbounded_per_element()
   def process(self, element: UnboundedSource,
               bundle_finalizer: Any = beam.DoFn.BundleFinalizerParam,
-              tracker: Any = beam.DoFn.RestrictionParam(unbounded_source._PROVIDER),
-              watermark_estimator: Any = beam.DoFn.WatermarkEstimatorParam(
-                  ManualWatermarkEstimator.default_provider())) -> Iterator[Any]:
+              tracker: Any = _TRACKER,
+              watermark_estimator: Any = _WATERMARK) -> Iterator[Any]:
     asker = _Asker(bundle_finalizer, self._key(tracker) if self._finalized else None)
     yield from super().process(element, asker, tracker, watermark_estimator)
 
