@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -53,7 +54,7 @@ class ReadFromKafka(beam.PTransform):
   """Reads topics as an endless source.
 
   The watermark is the least over the partitions of their newest event time -
-  `out_of_orderness_secs`; it never goes back. One reader reads all partitions.
+  `out_of_orderness_secs`; it never goes back.
 
   Args:
     servers: `host:port` of brokers, separated by commas.
@@ -67,6 +68,9 @@ class ReadFromKafka(beam.PTransform):
     idle_secs: a partition without messages for so long holds the watermark back no longer; 0
       for never.
     stop_at_end: ends at the offsets that were the last at the start.
+    readers: how many share the partitions, at most one for each. The watermark of a reader whose
+      partitions are all idle follows the clock, as far behind it as that takes, for it must not
+      hold back the others; that of one reader alone stays where it is.
     config: further settings of librdkafka, such as TLS and SASL.
   Input: the pipeline.  Output: EventBlock, unbounded, each of one partition.
   """
@@ -79,6 +83,11 @@ class ReadFromKafka(beam.PTransform):
   idle_secs: int = 60
   stop_at_end: bool = False
   config: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  readers: int = 1
+
+  def __post_init__(self) -> None:
+    if self.readers < 1:
+      raise ValueError(f'readers must be at least 1, got {self.readers}')
 
   def expand(self, pipeline: Any) -> beam.PCollection:
     return pipeline | 'Read' >> ReadEndless(
@@ -134,16 +143,22 @@ class _MarkCoder(Coder):
 
 
 class _Topics(UnboundedSource):
+  """All partitions, or those of one of several readers (its number, from 0)."""
 
-  def __init__(self, read: ReadFromKafka) -> None:
+  def __init__(self, read: ReadFromKafka, number: int | None = None) -> None:
     self._read = {field.name: getattr(read, field.name) for field in dataclasses.fields(read)}
+    self._number = number
 
   def split(self, desired_num_splits: int, options: Any = None) -> list['_Topics']:
-    # One reader for all: some runners take the watermark of one of several for that of all.
-    return [self]
+    # One reader for all unless told otherwise: some runners take the watermark of one of several
+    # for that of all.
+    readers = self._read['readers']
+    if readers == 1 or self._number is not None:
+      return [self]
+    return [_Topics(ReadFromKafka(**self._read), number) for number in range(readers)]
 
   def create_reader(self, options: Any, checkpoint_mark: _Mark | None) -> '_Reader':
-    return _Reader(ReadFromKafka(**self._read), checkpoint_mark)
+    return _Reader(ReadFromKafka(**self._read), checkpoint_mark, self._number)
 
   def get_checkpoint_mark_coder(self) -> Coder:
     return _MarkCoder()
@@ -160,8 +175,9 @@ class _Reader(UnboundedReader):
   """Counts what it reads, while it fetches more: what the counting tells of a block decides whether
   an event in it may be too late, and then only are the events looked at one by one."""
 
-  def __init__(self, read: ReadFromKafka, mark: _Mark | None) -> None:
+  def __init__(self, read: ReadFromKafka, mark: _Mark | None, number: int | None = None) -> None:
     self._read = read
+    self._number = number   # None where this one reads all
     self._counter = BlockCounter(read.rules)
     self._pool = concurrent.futures.ThreadPoolExecutor(_COUNTING)
     self._consumer = kafkaclient.open_consumer(read.servers, read.config, read.group)
@@ -223,7 +239,8 @@ class _Reader(UnboundedReader):
 
   def _refresh(self) -> None:
     """Finds the partitions; those that came while the source ran are read from their start."""
-    found = kafkaclient.partitions_of(self._consumer, self._read.topics)
+    found = [partition for partition in kafkaclient.partitions_of(
+        self._consumer, self._read.topics) if self._number in (None, self._reader_of(partition))]
     new = [partition for partition in found if partition not in self._places]
     if new:
       start = 'earliest' if self._resumed else self._read.start
@@ -240,6 +257,10 @@ class _Reader(UnboundedReader):
       kafkaclient.assign(self._consumer, self._fetched)
     self._resumed = True
     self._refreshed = time.monotonic()
+
+  def _reader_of(self, partition: Partition) -> int:
+    """The reader of a partition, the same whatever others there are."""
+    return (zlib.crc32(partition.topic.encode()) + partition.number) % self._read.readers
 
   def _fetch(self) -> None:
     messages = self._consumer.consume(_FETCH, _FETCH_SECS)
@@ -287,8 +308,11 @@ class _Reader(UnboundedReader):
 
   def _move_watermark(self) -> None:
     """To the least of all partitions but the idle ones; nowhere while one of those tells no time.
-    Where all are idle, to the least of those that tell one."""
+    Where all are idle, to the least of those that tell one, or after the clock."""
     busy = [place for partition, place in self._places.items() if not self._idle(partition)]
+    if not busy and self._number is not None and self._read.idle_secs:
+      told = int(time.time()) - self._read.idle_secs - self._read.out_of_orderness_secs
+      self._watermark_secs = max(told, self._watermark_secs or told)
     asked = busy or self._places.values()
     known = [place.newest_ms for place in asked if place.newest_ms is not None]
     if known and (len(known) == len(asked) or not busy):
