@@ -9,7 +9,8 @@ A real broker, a Flink cluster, worker processes and Redis share the machine wit
 Rate: the topic is full when the job starts. From the first board in Redis to the last one of all
 window sizes; the events of the boards of the first second are left out, their time is not. What
 went before, from the submission to the first board, is told apart. Beside it, in the same run,
-what one plain confluent-kafka consumer reads that does nothing with the messages.
+what one plain confluent-kafka consumer reads that does nothing with the messages. CPU seconds are
+those from the first board to the last, by part.
 
 Latency: a producer sends events of now. Of each event, from the moment at which it is handed to
 the producer to the moment (of the clock of Redis) at which the board of its minute holds as many
@@ -59,10 +60,11 @@ class Usage:
   Attributes:
     cpu_secs: {part: CPU seconds}.
     peak_mb: {part: most resident memory, MB}, shared pages counted in each process.
+    history: (epoch ms, cpu_secs until then), twice a second.
   """
 
   def __enter__(self):
-    self.cpu_secs, self.peak_mb = {}, {}
+    self.cpu_secs, self.peak_mb, self.history = {}, {}, []
     self._before, self._now = self._look(), {}
     self._ended = threading.Event()
     self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -89,6 +91,13 @@ class Usage:
     for part, resident in memory.items():
       self.peak_mb[part] = max(self.peak_mb.get(part, 0.0), resident / 1e6)
     self._now = {pid: (*told[:3], False) for pid, told in self._now.items()}
+    self.history.append((time.time() * 1000, self.cpu_secs))
+
+  def since(self, moment_ms):
+    """CPU seconds from the look before a moment on."""
+    before = [cpu for at, cpu in self.history if at <= moment_ms]
+    return {part: secs - (before[-1][part] if before else 0.0)
+            for part, secs in self.cpu_secs.items()}
 
   def _look(self):
     found = {}
@@ -220,7 +229,9 @@ def measure_rate(args, broker, cluster, pool, url, folder):
       'from_first_to_last_board_secs': (last - first) / 1000,
       'per_sec': (args.events - minutes.events(first + 1000)) / ((last - first) / 1000),
       'boards': {size: len(told.boards) for size, told in changes.items()},
-      'cpu_secs': dict(usage.cpu_secs), 'peak_mb': usage.peak_mb}
+      'cpu_secs': usage.since(first), 'start_cpu_secs': {
+          part: usage.cpu_secs[part] - secs for part, secs in usage.since(first).items()},
+      'peak_mb': usage.peak_mb}
 
 
 def measure_latency(args, broker, cluster, pool, url, folder, rate):
