@@ -2,9 +2,10 @@
 import contextlib
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 from confluent_kafka import (
     OFFSET_INVALID,
     Consumer,
@@ -162,6 +163,29 @@ def known_lag(consumer: Any, partition: Partition, offset: int) -> int:
   except KafkaException:
     return 0
   return max(0, high - offset) if high >= 0 else 0
+
+
+def told_apart(messages: list[Any]) -> tuple[list[Any], list[Any]]:
+  """What a consumer returned: the messages, and what it has to say besides."""
+  errors = [message for message in messages if message.error() is not None]
+  if errors:
+    messages = [message for message in messages if message.error() is None]
+  return messages, errors
+
+
+def by_partition(messages: list[Any]) -> Iterator[tuple[Partition, list[Any]]]:
+  """The messages of each partition, in order."""
+  # A few calls for all, not for each: this is the way of every message.
+  topics = [message.topic() for message in messages]
+  numbers = np.array([message.partition() for message in messages], np.int64)
+  for topic in dict.fromkeys(topics):
+    ours = messages if topics.count(topic) == len(topics) else [
+        message for message, name in zip(messages, topics, strict=True) if name == topic]
+    theirs = numbers if ours is messages else np.array(
+        [message.partition() for message in ours], np.int64)
+    for number in np.unique(theirs).tolist():
+      yield Partition(topic, number), [ours[place] for place in np.flatnonzero(
+          theirs == number).tolist()]
 
 
 def is_end(error: Any) -> bool:

@@ -6,31 +6,29 @@ them only for people to see. A message is too late by what came before it in its
 alone, so that a replay, which cuts and interleaves differently, judges as the first attempt did.
 """
 import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import json
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.coders import Coder
-from apache_beam.io.unbounded_source import (
-  CheckpointMark,
-  ReadFromUnboundedSource,
-  UnboundedReader,
-  UnboundedSource,
-)
+from apache_beam.io.unbounded_source import CheckpointMark, UnboundedReader, UnboundedSource
 from apache_beam.metrics import Metrics
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, MIN_TIMESTAMP, Timestamp
 
 from leaderboard.io import kafkaclient
+from leaderboard.io.endlessio import ReadEndless
 from leaderboard.io.kafkaclient import Partition
 from leaderboard.transforms.blocks import EventBlock, OriginRange
 from leaderboard.transforms.boards import WindowSize
 from leaderboard.transforms.countevents import RefusedBlock
-from leaderboard.transforms.counting import BlockCounter, CountingRules
+from leaderboard.transforms.counting import BlockCounter, CountedBlock, CountingRules
 
 # No block reaches over a multiple of so many offsets, so that a later attempt, which starts at
 # one, covers whole blocks of earlier ones.
@@ -38,6 +36,10 @@ SEGMENT = 1 << 17
 BLOCK_BYTES = 16 << 20
 _FETCH = 100_000
 _FETCH_SECS = 0.2
+# Blocks that are read ahead of what was handed out, and threads that count them: DuckDB works
+# beside the interpreter, which makes the messages.
+_AHEAD = 4
+_COUNTING = 2
 _BUNDLE_BLOCKS = 20
 _BUNDLE_SECS = 1.0
 _POLL_SECS = 0.1
@@ -52,7 +54,7 @@ class ReadFromKafka(beam.PTransform):
   """Reads topics as an endless source.
 
   The watermark is the least over the partitions of their newest event time -
-  `out_of_orderness_secs`; it never goes back. One reader reads all partitions.
+  `out_of_orderness_secs`; it never goes back.
 
   Args:
     servers: `host:port` of brokers, separated by commas.
@@ -66,6 +68,9 @@ class ReadFromKafka(beam.PTransform):
     idle_secs: a partition without messages for so long holds the watermark back no longer; 0
       for never.
     stop_at_end: ends at the offsets that were the last at the start.
+    readers: how many share the partitions, at most one for each. The watermark of a reader whose
+      partitions are all idle follows the clock, as far behind it as that takes, for it must not
+      hold back the others; that of one reader alone stays where it is.
     config: further settings of librdkafka, such as TLS and SASL.
   Input: the pipeline.  Output: EventBlock, unbounded, each of one partition.
   """
@@ -78,11 +83,16 @@ class ReadFromKafka(beam.PTransform):
   idle_secs: int = 60
   stop_at_end: bool = False
   config: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  readers: int = 1
+
+  def __post_init__(self) -> None:
+    if self.readers < 1:
+      raise ValueError(f'readers must be at least 1, got {self.readers}')
 
   def expand(self, pipeline: Any) -> beam.PCollection:
-    return pipeline | 'Read' >> ReadFromUnboundedSource(
-        _Topics(dataclasses.replace(self)), poll_interval=_POLL_SECS,
-        max_records_per_bundle=_BUNDLE_BLOCKS, max_read_time_seconds=_BUNDLE_SECS)
+    return pipeline | 'Read' >> ReadEndless(
+        _Topics(dataclasses.replace(self)), self.group is not None, _POLL_SECS, _BUNDLE_BLOCKS,
+        _BUNDLE_SECS)
 
 
 class _Place(NamedTuple):
@@ -133,41 +143,52 @@ class _MarkCoder(Coder):
 
 
 class _Topics(UnboundedSource):
+  """All partitions, or those of one of several readers (its number, from 0)."""
 
-  def __init__(self, read: ReadFromKafka) -> None:
+  def __init__(self, read: ReadFromKafka, number: int | None = None) -> None:
     self._read = {field.name: getattr(read, field.name) for field in dataclasses.fields(read)}
+    self._number = number
 
   def split(self, desired_num_splits: int, options: Any = None) -> list['_Topics']:
-    # One reader for all: some runners take the watermark of one of several for that of all.
-    return [self]
+    # One reader for all unless told otherwise: some runners take the watermark of one of several
+    # for that of all.
+    readers = self._read['readers']
+    if readers == 1 or self._number is not None:
+      return [self]
+    return [_Topics(ReadFromKafka(**self._read), number) for number in range(readers)]
 
   def create_reader(self, options: Any, checkpoint_mark: _Mark | None) -> '_Reader':
-    return _Reader(ReadFromKafka(**self._read), checkpoint_mark)
+    return _Reader(ReadFromKafka(**self._read), checkpoint_mark, self._number)
 
   def get_checkpoint_mark_coder(self) -> Coder:
     return _MarkCoder()
 
 
 class _Fetched(NamedTuple):
-  """A block, and what reading it made of its partition."""
+  """A block, and what it holds, which is being counted."""
   partition: Partition
   block: EventBlock
-  place: _Place
+  counted: concurrent.futures.Future[CountedBlock]
 
 
 class _Reader(UnboundedReader):
+  """Counts what it reads, while it fetches more: what the counting tells of a block decides whether
+  an event in it may be too late, and then only are the events looked at one by one."""
 
-  def __init__(self, read: ReadFromKafka, mark: _Mark | None) -> None:
+  def __init__(self, read: ReadFromKafka, mark: _Mark | None, number: int | None = None) -> None:
     self._read = read
+    self._number = number   # None where this one reads all
     self._counter = BlockCounter(read.rules)
+    self._pool = concurrent.futures.ThreadPoolExecutor(_COUNTING)
     self._consumer = kafkaclient.open_consumer(read.servers, read.config, read.group)
     self._places = dict(mark.places) if mark else {}
     self._watermark_secs = mark.watermark_secs if mark else None
-    # The newest event time of what is fetched; `_places` has that of what was handed out.
-    self._fetched = dict(self._places)
+    # The next offset to be fetched; `_places` has that of what was handed out.
+    self._fetched = {partition: place.offset for partition, place in self._places.items()}
     # Where partitions ended, and since when no message has followed.
     self._ends: dict[Partition, tuple[float, int]] = {}
     self._ready: collections.deque[_Fetched] = collections.deque()
+    self._catching_up = False
     self._resumed = mark is not None
     self._refreshed = 0.0
     self._ended = False
@@ -182,7 +203,8 @@ class _Reader(UnboundedReader):
     return self.advance()
 
   def advance(self) -> bool:
-    if not self._ready:
+    # Blocks that are being counted, and more to come: those threads must not run dry.
+    if not self._ready or (self._catching_up and len(self._ready) < _AHEAD):
       if time.monotonic() >= self._refreshed + _REFRESH_SECS:
         self._refresh()
       self._fetch()
@@ -190,11 +212,7 @@ class _Reader(UnboundedReader):
       self._move_watermark()
       self._ended = self._at_last_end()
       return False
-    fetched = self._ready.popleft()
-    # The watermark as it was before: nothing in the block is behind what it says itself.
-    fetched.block.watermark_secs = self._watermark_secs
-    self._current = fetched.block
-    self._places[fetched.partition] = fetched.place
+    self._current = self._judged(self._ready.popleft())
     self._move_watermark()
     return True
 
@@ -213,6 +231,7 @@ class _Reader(UnboundedReader):
 
   def close(self) -> None:
     self._consumer.close()
+    self._pool.shutdown(cancel_futures=True)
     self._counter.close()
 
   def _commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -220,7 +239,8 @@ class _Reader(UnboundedReader):
 
   def _refresh(self) -> None:
     """Finds the partitions; those that came while the source ran are read from their start."""
-    found = kafkaclient.partitions_of(self._consumer, self._read.topics)
+    found = [partition for partition in kafkaclient.partitions_of(
+        self._consumer, self._read.topics) if self._number in (None, self._reader_of(partition))]
     new = [partition for partition in found if partition not in self._places]
     if new:
       start = 'earliest' if self._resumed else self._read.start
@@ -232,54 +252,67 @@ class _Reader(UnboundedReader):
           first, _ = kafkaclient.bounds(self._consumer, partition)
           offset = max(first, offset - offset % SEGMENT)
         self._places[partition] = _Place(offset, end=ends.get(partition))
-        self._fetched[partition] = self._places[partition]
+        self._fetched[partition] = offset
     if new or not self._refreshed:
-      kafkaclient.assign(self._consumer, {
-          partition: place.offset for partition, place in self._fetched.items()})
+      kafkaclient.assign(self._consumer, self._fetched)
     self._resumed = True
     self._refreshed = time.monotonic()
 
+  def _reader_of(self, partition: Partition) -> int:
+    """The reader of a partition, the same whatever others there are."""
+    return (zlib.crc32(partition.topic.encode()) + partition.number) % self._read.readers
+
   def _fetch(self) -> None:
-    batches: dict[Partition, list[Any]] = collections.defaultdict(list)
-    for message in self._consumer.consume(_FETCH, _FETCH_SECS):
-      partition = Partition(message.topic(), message.partition())
-      error = message.error()
-      if error is None:
-        batches[partition].append(message)
-        self._ends.pop(partition, None)
-      elif kafkaclient.is_end(error):
+    messages = self._consumer.consume(_FETCH, _FETCH_SECS)
+    self._catching_up = len(messages) == _FETCH
+    messages, errors = kafkaclient.told_apart(messages)
+    for message in errors:
+      partition, error = Partition(message.topic(), message.partition()), message.error()
+      if kafkaclient.is_end(error):
         self._ends[partition] = time.monotonic(), message.offset()
       elif partition in self._fetched:
-        kafkaclient.refuse(error, self._consumer, partition, self._fetched[partition].offset)
-    for partition, messages in batches.items():
-      end = self._fetched[partition].end
-      if end is not None:
-        messages = [message for message in messages if message.offset() < end]
+        kafkaclient.refuse(error, self._consumer, partition, self._fetched[partition])
+    for partition, ours in kafkaclient.by_partition(messages):
+      # An end that stands before these messages is none.
+      if self._ends.get(partition, (0.0, 0))[1] <= ours[-1].offset():
+        self._ends.pop(partition, None)
+      end = self._places[partition].end
+      if end is not None and ours[-1].offset() >= end:
+        ours = [message for message in ours if message.offset() < end]
       for block, tombstones, size in blocks_of(
-          partition, messages, self._fetched[partition].offset, int(time.time())):
-        self._ready.append(self._judged(partition, block))
+          partition, ours, self._fetched[partition], int(time.time())):
+        self._fetched[partition] = block.origin.end
+        self._ready.append(_Fetched(partition, block, self._pool.submit(
+            self._counter.count, block)))
         self._messages.inc(_lines(block) + tombstones)
         self._tombstones.inc(tombstones)
         self._bytes.inc(size)
 
-  def _judged(self, partition: Partition, block: EventBlock) -> _Fetched:
-    """Marks the messages that are too late by what came before them in their partition."""
-    place = self._fetched[partition]
-    newest_ms = place.newest_ms
-    if _lines(block):
-      times = self._counter.event_times(block)
-      block.late = late_lines(times, newest_ms, self._read.rules, self._read.out_of_orderness_secs)
-      newest = int(times.max())
-      if newest >= 0:
-        newest_ms = newest if newest_ms is None else max(newest, newest_ms)
-    place = place._replace(offset=block.origin.end, newest_ms=newest_ms)
-    self._fetched[partition] = place
-    return _Fetched(partition, block, place)
+  def _judged(self, fetched: _Fetched) -> EventBlock:
+    """The next block: its messages that are too late, by what came before them in their partition,
+    are marked; if there is none it is counted already."""
+    block, place, rules = fetched.block, self._places[fetched.partition], self._read.rules
+    counted = fetched.counted.result()
+    newest_ms = counted.latest_ms if place.newest_ms is None else max(
+        counted.latest_ms or 0, place.newest_ms)
+    # The watermark as it was before: nothing in the block is behind what it says itself.
+    block.watermark_secs = self._watermark_secs
+    if _all_in_time(counted, rules, newest_ms, self._read.out_of_orderness_secs,
+                    self._watermark_secs):
+      block.counted = counted
+    else:
+      block.late = late_lines(self._counter.event_times(block), place.newest_ms, rules,
+                              self._read.out_of_orderness_secs)
+    self._places[fetched.partition] = place._replace(offset=block.origin.end, newest_ms=newest_ms)
+    return block
 
   def _move_watermark(self) -> None:
     """To the least of all partitions but the idle ones; nowhere while one of those tells no time.
-    Where all are idle, to the least of those that tell one."""
+    Where all are idle, to the least of those that tell one, or after the clock."""
     busy = [place for partition, place in self._places.items() if not self._idle(partition)]
+    if not busy and self._number is not None and self._read.idle_secs:
+      told = int(time.time()) - self._read.idle_secs - self._read.out_of_orderness_secs
+      self._watermark_secs = max(told, self._watermark_secs or told)
     asked = busy or self._places.values()
     known = [place.newest_ms for place in asked if place.newest_ms is not None]
     if known and (len(known) == len(asked) or not busy):
@@ -318,40 +351,55 @@ def blocks_of(partition: Partition, messages: Iterable[Any], offset: int, read_s
     A block, the number of its tombstones (messages that delete a key: no events, and no lines),
     and the bytes of its messages.
   """
-  lines: list[bytes] = []
-  offsets: list[int] = []
-  raw: dict[int, bytes] = {}
-  start, size, tombstones = offset, 0, 0
+  messages = list(messages)
+  offsets = np.array([message.offset() for message in messages], np.int64)
+  values = [message.value() for message in messages]
+  lengths = np.array([0 if value is None else len(value) for value in values], np.int64)
+  for first, behind in _cuts(offsets, lengths):
+    segment = int(offsets[first]) // SEGMENT * SEGMENT
+    last = int(offsets[behind - 1])
+    # Offsets have gaps: before the first of a segment, and behind its last.
+    start = max(offset, segment)
+    goes_on = behind < len(offsets) and offsets[behind] >= segment + SEGMENT
+    offset = segment + SEGMENT if goes_on else last + 1
+    lines, places = values[first:behind], offsets[first:behind]
+    tombstones = lines.count(None)
+    if tombstones:
+      places = places[[value is not None for value in lines]]
+      lines = [value for value in lines if value is not None]
+    data, raw = joined(lines)
+    yield (EventBlock(OriginRange(f'kafka://{partition.topic}', partition.number, start, offset),
+                      data, None, read_secs, places, None, raw),
+           tombstones, int(lengths[first:behind].sum()))
 
-  def block(end: int) -> tuple[EventBlock, int, int]:
-    origin = OriginRange(f'kafka://{partition.topic}', partition.number, start, end)
-    return EventBlock(origin, b'\n'.join([*lines, b'']), None, read_secs,
-                      np.array(offsets, np.int64), None, raw or None), tombstones, size
 
-  following = offset
-  for message in messages:
-    place = message.offset()
-    boundary = start - start % SEGMENT + SEGMENT
-    if place >= boundary or size >= BLOCK_BYTES:
-      # Offsets have gaps; what is behind the last message belongs to this block.
-      end = boundary if place >= boundary else following
-      if following > start:
-        yield block(end)
-      start = max(end, place - place % SEGMENT)
-      lines, offsets, raw, size, tombstones = [], [], {}, 0, 0
-    value = message.value()
-    if value is None:
-      tombstones += 1
-    else:
-      line = as_line(value)
-      if line is not value:
-        raw[len(lines)] = value
-      lines.append(line)
-      offsets.append(place)
-      size += len(value)
-    following = place + 1
-  if following > start:
-    yield block(following)
+def _cuts(offsets: np.ndarray, lengths: np.ndarray) -> Iterator[tuple[int, int]]:
+  """(first, behind the last) of the messages of each block: it ends with its segment, or as soon as
+  it is large."""
+  segments = offsets // SEGMENT
+  ends = [*(np.flatnonzero(np.diff(segments)) + 1).tolist(), len(offsets)]
+  sizes = np.cumsum(lengths)
+  first = 0
+  for end in ends if len(offsets) else ():
+    while first < end:
+      before = int(sizes[first - 1]) if first else 0
+      full = int(np.searchsorted(sizes, before + BLOCK_BYTES)) + 1
+      yield first, min(full, end)
+      first = min(full, end)
+
+
+def joined(values: list[bytes]) -> tuple[bytes, dict[int, bytes] | None]:
+  """Messages as lines; and those that are none as they came, by their place."""
+  data = b'\n'.join([*values, b''])
+  view = np.frombuffer(data, np.uint8)
+  newlines = np.flatnonzero(view == ord('\n'))
+  if len(newlines) == len(values) and (
+      view[np.concatenate(([0], newlines[:-1] + 1))] > ord(' ')).all():
+    return data, None
+  lines = list(map(as_line, values))
+  raw = {place: value for place, (value, line) in enumerate(zip(values, lines, strict=True))
+         if line is not value}
+  return b'\n'.join([*lines, b'']), raw or None
 
 
 def _lines(block: EventBlock) -> int:
@@ -390,6 +438,18 @@ def late_lines(times_ms: np.ndarray, newest_ms: int | None, rules: CountingRules
   late = ((times_ms >= 0) & (newest >= 0)
           & (ends + rules.allowed_lateness_secs <= watermarks))
   return late if late.any() else None
+
+
+def _all_in_time(counted: CountedBlock, rules: CountingRules, newest_ms: int | None,
+                 out_of_orderness_secs: int, watermark_secs: int | None) -> bool:
+  """Whether no event of a block can be too late, even if the newest of all had come first."""
+  if newest_ms is None or not counted.cells:
+    return True
+  bar = newest_ms // 1000 - out_of_orderness_secs
+  if watermark_secs is not None:
+    bar = max(bar, watermark_secs)
+  oldest = min(cell.start for cell in counted.cells)
+  return rules.base.end(oldest) + rules.allowed_lateness_secs > bar
 
 
 def _window_ends(secs: np.ndarray, size: WindowSize) -> np.ndarray:

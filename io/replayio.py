@@ -14,15 +14,11 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.coders import Coder, PickleCoder
-from apache_beam.io.unbounded_source import (
-  CheckpointMark,
-  ReadFromUnboundedSource,
-  UnboundedReader,
-  UnboundedSource,
-)
+from apache_beam.io.unbounded_source import CheckpointMark, UnboundedReader, UnboundedSource
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, MIN_TIMESTAMP, Timestamp
 
 from leaderboard.io import filesio
+from leaderboard.io.endlessio import ReadEndless
 from leaderboard.transforms.blocks import EventBlock
 from leaderboard.transforms.counting import BlockCounter, CountingRules
 
@@ -61,9 +57,7 @@ class ReplayFiles(beam.PTransform):
     files = [] if self.watch_secs else filesio.match_files(self.patterns)
     source = _Replay(files, self.rules, self.out_of_orderness_secs, self.block_bytes,
                      self.patterns, self.watch_secs)
-    return pipeline | 'Read' >> ReadFromUnboundedSource(
-        source, poll_interval=_POLL_SECS, max_records_per_bundle=_BUNDLE_BLOCKS,
-        max_read_time_seconds=_BUNDLE_SECS)
+    return pipeline | 'Read' >> ReadEndless(source, False, _POLL_SECS, _BUNDLE_BLOCKS, _BUNDLE_SECS)
 
 
 class _Place(NamedTuple):

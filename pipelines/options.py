@@ -92,6 +92,10 @@ class KafkaStreamOptions(PipelineOptions):
         help='a partition without messages for so long holds the watermark back no longer; 0s for '
         'never (default 1m)')
     group.add_argument(
+        '--kafka_readers', default='1', metavar='N',
+        help='how many readers share the partitions, up to one for each: as many as it takes on a '
+        'cluster, one for each 250,000 events a second; on one machine, and on Prism, 1 (default)')
+    group.add_argument(
         '--stop_at_end', nargs='?', const='true', default='false', metavar='true',
         help='ends when it has read what was there at the start')
     group.add_argument(

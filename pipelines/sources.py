@@ -91,11 +91,12 @@ class Kafka(Source):
   stop_at_end: bool
   config: Mapping[str, str]
   dead_letters: str | None = None
+  readers: int = 1
 
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     return pipeline | 'ReadFromKafka' >> kafkaio.ReadFromKafka(
         self.servers, self.topics, rules, self.start, self.group, self.out_of_orderness_secs,
-        self.idle_secs, self.stop_at_end, self.config)
+        self.idle_secs, self.stop_at_end, self.config, self.readers)
 
   def check(self) -> None:
     _check_kafka(self.servers, self.topics, self.config)
@@ -178,7 +179,8 @@ def resolve_source(problems: Problems, options: PipelineOptions) -> Source | Non
   if kafka.kafka:
     # Topics have no end.
     options.view_as(StandardOptions).streaming = True
-    return _resolve_kafka(problems, kafka, follow, streams)
+    return _resolve_kafka(problems, kafka, follow, streams,
+                          options.view_as(StandardOptions).runner)
   for flags, flag in ((kafka, 'topics'), (kafka, 'kafka_config'), (follow, 'kafka_group')):
     if getattr(flags, flag):
       problems.found.append(f'--{flag}: goes with --kafka; got --{flag}={getattr(flags, flag)} '
@@ -237,18 +239,24 @@ def _check_input(patterns: str | None, watched: bool) -> None:
     match_files(patterns)
 
 
-def _resolve_kafka(problems: Problems, flags: Any, follow: Any, streams: Any) -> Kafka:
+def _resolve_kafka(problems: Problems, flags: Any, follow: Any, streams: Any,
+                   runner: str) -> Kafka:
   topics = resolve_topics(problems, flags)
   start = problems.check('--kafka_start', _kafka_start, follow.kafka_start)
   if start == 'committed' and not follow.kafka_group:
     problems.found.append('--kafka_start: committed offsets are those of a --kafka_group; name it')
+  readers = problems.check('--kafka_readers', whole, follow.kafka_readers, 1, 10_000)
+  if readers and readers > 1 and runner in ('PrismRunner', 'DirectRunner'):
+    problems.found.append(f'--kafka_readers: Prism takes the watermark of one reader for that of '
+                          f'all; leave it out, got {readers} with --runner={runner}')
   return Kafka(
       servers=flags.kafka, topics=topics, start=start, group=follow.kafka_group,
       out_of_orderness_secs=problems.check(
           '--out_of_orderness', duration, streams.out_of_orderness),
       idle_secs=problems.check('--idle', duration, follow.idle), stop_at_end=problems.check(
           '--stop_at_end', one_of, follow.stop_at_end, ('true', 'false')) == 'true',
-      config=read_kafka_config(problems, flags), dead_letters=follow.dead_letters)
+      config=read_kafka_config(problems, flags), dead_letters=follow.dead_letters,
+      readers=readers or 1)
 
 
 def resolve_topics(problems: Problems, flags: Any) -> str:

@@ -69,6 +69,7 @@ PARAMETERS: dict[str, Parameter] = {
         r'^(earliest|latest|committed|' + _MOMENT[1:-1] + ')$'),
     'kafka_group': Parameter('Kafka consumer group', SOURCE, 'leaderboards', '', r'^\S+$'),
     'idle': _duration('Idle partitions are left out after', SOURCE, '1m'),
+    'kafka_readers': _number('Readers of Kafka', SOURCE, '4'),
     'stop_at_end': _choice('Stop at the end', SOURCE, 'true', 'false'),
     'subscription': Parameter(
         'Pub/Sub subscription', SOURCE, 'projects/my-project/subscriptions/events', 'events',

@@ -312,6 +312,52 @@ def test_watermark_is_that_of_the_slowest_partition_and_never_goes_back(broker, 
   reader.close()
 
 
+def test_readers_share_the_partitions(broker, topic):
+  for partition in (0, 1):
+    broker.produce(topic, [event(second) for second in range(20)], partition)
+  read = kafkaio.ReadFromKafka(broker.url, topic, RULES, stop_at_end=True, readers=3)
+  sources = kafkaio._Topics(read).split(20)
+  found = [events_of(drained(source.create_reader(None, None))) for source in sources]
+  assert sorted(map(len, found)) == [0, 20, 20]
+  assert len({place for part in found for place in part}) == 40
+  assert all(source.split(20) == [source] for source in sources)
+
+
+def test_reader_whose_partitions_are_all_idle_does_not_hold_back_the_others(broker, topic):
+  broker.produce(topic, [event(1000)], 0)
+  read = kafkaio.ReadFromKafka(broker.url, topic, RULES, readers=2, idle_secs=1,
+                               out_of_orderness_secs=10)
+  for source in kafkaio._Topics(read).split(20):
+    reader, deadline = source.create_reader(None, None), time.monotonic() + 30
+    reader.start()
+    while (reader._watermark_secs or 0) < time.time() - 20:
+      reader.advance()
+      assert time.monotonic() < deadline
+    assert reader._watermark_secs <= time.time() - 11
+    reader.close()
+
+
+def test_blocks_are_counted_ahead_unless_an_event_may_be_late(broker, topic):
+  broker.produce(topic, [event(second) for second in range(50)], 0)
+  broker.produce(topic, [event(1000), b'garbage', event(500, 'late'), event(1010)], 1)
+  blocks = {block.origin.partition: block for block, _ in drained(reader_of(broker, topic))}
+  assert blocks[0].late is None and blocks[0].counted.read == 50
+  assert blocks[1].late.tolist() == [False, False, True, False] and blocks[1].counted is None
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_newest_event_of_a_count_is_that_of_its_events(seed):
+  rng = random.Random(seed)
+  values = [rng.choice([
+      event(rng.randrange(5000)), b'garbage', b'', event(10**9), event(-10**9),
+      event(rng.randrange(5000), ''), json.dumps({'metadata': {'timestamp': 1}}).encode()])
+            for _ in range(200)]
+  (block,) = cut([Message(offset, value) for offset, value in enumerate(values)])
+  counter = BlockCounter(RULES)
+  assert counter.count(block).latest_ms == counter.event_times(block).max()
+  counter.close()
+
+
 def test_messages_that_retention_took_are_an_error_that_counts_them(broker, topic):
   broker.produce(topic, [event(second) for second in range(10)], 0)
   mark = kafkaio._Mark({Partition(topic, 0): kafkaio._Place(2),

@@ -163,6 +163,27 @@ def test_two_million_events_on_flink_into_three_stores_disturbed_twice(
   assert archived(str(tmp_path)) == events.counted
 
 
+@pytest.mark.slow
+def test_readers_that_run_apart_in_event_time_lose_nothing(
+    broker, topic, flink_cluster, redis_url, postgres_dsn, tmp_path):
+  # Four readers on two slots; that of the first partition is hours behind the others for long.
+  events = Events((400_000, 20_000, 90_000, 0))
+  events.produce(broker, topic)
+  stores = [f'--redis={redis_url}', f'--postgres={postgres_dsn}', f'--data_dir={tmp_path}',
+            '--windows=10m,1h']
+  job = parse([f'--kafka={broker.url}', f'--topics={topic}', '--kafka_readers=4', '--stop_at_end',
+               '--out_of_orderness=10s', '--keep=3000', *stores,
+               *flink_cluster.flags(2, checkpoint_msec=500)], 'test')
+  pipeline = beam.Pipeline(options=job.beam)
+  topk.build(pipeline, job, 'test', job.stores)
+  result = pipeline.run()
+  processes.wait_for('not all counted', lambda: counted(redis_url) == events.counted, 180)
+  report = processes.wait_for('the account does not hold', lambda: balanced(stores), 60)
+  result.cancel()
+  check_stores(events.boards, redis_url, postgres_dsn)
+  assert (report.events_read, report.events_too_late) == (510_000, 0)
+
+
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
 @pytest.mark.slow
 def test_backfill_beside_a_live_job_changes_no_count(
@@ -267,6 +288,8 @@ def test_backfill_from_a_topic_makes_the_boards_of_its_time(broker, topic, redis
      '--kafka_start: committed offsets are those of a --kafka_group'),
     (['--kafka=localhost:1', '--topics=a', '--input=x'],
      '--kafka: one source at a time; got --input=x too'),
+    (['--kafka=localhost:1', '--topics=a', '--kafka_readers=2', '--runner=PrismRunner'],
+     '--kafka_readers: Prism takes the watermark of one reader for that of all'),
     (['--topics=a'], '--topics: goes with --kafka'),
     (['--kafka=localhost:1', '--topics=a', '--kafka_config=/nowhere'], '--kafka_config: .*nowhere'),
 ])

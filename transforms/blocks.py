@@ -42,6 +42,8 @@ class EventBlock:
     late: which lines the source judged too late, whatever `watermark_secs` says of the whole
       block: bool[lines]; None for none.
     raw: the original bytes of the messages that do not stand in `data` as they came, by line.
+    counted: what the block holds (CountedBlock), where the source has counted it to judge it; None
+      elsewhere. It does not travel.
   """
   origin: OriginRange
   data: bytes | memoryview | pa.Table
@@ -50,6 +52,7 @@ class EventBlock:
   offsets: np.ndarray | None = None
   late: np.ndarray | None = None
   raw: Mapping[int, bytes] | None = None
+  counted: Any = None
 
   def __reduce__(self):
     # A view of a mapped file cannot travel; its bytes can. Only a runner that does not

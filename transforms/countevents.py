@@ -77,6 +77,9 @@ class _CountFn(beam.DoFn):
     self._flying: collections.deque[concurrent.futures.Future[CountedBlock]] = collections.deque()
 
   def process(self, block: EventBlock) -> Iterator[Any]:
+    if block.counted is not None:
+      yield from self._outputs(block.counted)
+      return
     self._flying.append(self._pool.submit(self._counter.count, block))
     while len(self._flying) > _IN_FLIGHT:
       yield from self._outputs(self._flying.popleft().result())

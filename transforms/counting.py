@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from leaderboard.transforms import events, lines
 from leaderboard.transforms.blocks import BlockFiles, EventBlock, OriginRange
@@ -79,6 +80,8 @@ class CountedBlock:
 
   Attributes:
     kept: the valid events with their offsets as an Arrow table; None unless asked for.
+    latest_ms: newest event time that is in range, of refused events too, epoch milliseconds, and no
+      later than the moment when the block was read; None where there is none, and of bounded input.
   """
   origin: OriginRange
   read: int
@@ -86,6 +89,7 @@ class CountedBlock:
   rejects: list[Refused]
   too_late: list[Refused]
   kept: pa.Table | None
+  latest_ms: int | None = None
 
 
 class BlockCounter:
@@ -222,7 +226,9 @@ class BlockCounter:
       row_offsets: () -> the offset of every row in its source.
     """
     origin = block.origin
-    cells, bad = self._cells(query.counts())
+    counts = query.counts()
+    cells, bad = self._cells(counts)
+    latest_ms = pc.max(counts['latest_ms']).as_py() if len(counts) else None
     rejects: list[Refused] = []
     too_late: list[Refused] = []
     if len(bad):
@@ -240,7 +246,7 @@ class BlockCounter:
                          f'the first at offset {too_late[0].offset}; the block is not counted')
     kept = query.kept_events(bad, row_offsets()) if self._rules.keep_events else None
     read = sum(cell.events for cell in cells) + len(bad)
-    return CountedBlock(origin, read, cells, rejects, too_late, kept)
+    return CountedBlock(origin, read, cells, rejects, too_late, kept, latest_ms)
 
   def _cells(self, counts: pa.Table) -> tuple[list[Cell], np.ndarray]:
     """Cuts the statement's answer into deltas; and the row numbers, from 0, of the bad rows."""
@@ -489,6 +495,9 @@ def _count_statement(raw: str, epoch_ms: str, rules: CountingRules, block: Event
     late_rows: whether the table `late_rows` lists rows that are too late.
   """
   base = rules.base.secs
+  # Only of endless input does anyone ask.
+  newest = 'null::bigint' if block.read_secs is None else (
+      f'max(case when start is not null then least(ms, {block.read_secs * 1000}) end)')
   late, key = 'false', ''
   if block.watermark_secs is not None:
     late = f'start + {base + rules.allowed_lateness_secs} <= {block.watermark_secs}'
@@ -513,14 +522,14 @@ with moments as (
       then try_cast(weight as bigint) end as weight
   from ({raw})),
 checked as (
-  select r, event_type, tenant_id, item_id, weight,
+  select r, event_type, tenant_id, item_id, weight, ms,
     case when ms >= {events.MIN_EPOCH_SECS * 1000} and ms < {rules.end_ms(block.read_secs)}
       then ms // {base * 1000} * {base} end as start
     {', r in (select r from late_rows) as listed_late' if late_rows else ''}
   from moments),
 grouped as (
   select event_type, tenant_id, item_id, start{key}, weight is null as bad_weight,
-    count(*) as events, sum(weight) as weight,
+    count(*) as events, sum(weight) as weight, {newest} as latest_ms,
     list(r) filter (start is null or weight is null or {late}
       or event_type is null or {odd('event_type', events.MAX_EVENT_TYPE_CHARS)}
       or {odd('tenant_id', events.MAX_TENANT_CHARS)}
@@ -528,7 +537,7 @@ grouped as (
   from checked group by all),
 decoded as (
   select {_decoded('event_type')} as event_type, {_decoded('tenant_id')} as tenant_id,
-    {_decoded_item()} as item_id, start{key}, bad_weight, events, weight, rows,
+    {_decoded_item()} as item_id, start{key}, bad_weight, events, weight, latest_ms, rows,
     ascii(item_id) = 34 as is_text
   from grouped),
 judged as (
@@ -545,5 +554,5 @@ select case when good then tenant_id end as tenant_id,
   coalesce(list(item_id) filter (good), []) as items,
   coalesce(list(weight::bigint) filter (good), []) as weights,
   flatten(list(rows) filter (not good)) as bad,
-  bool_or(is_text) and not bool_and(is_text) as mixed
+  bool_or(is_text) and not bool_and(is_text) as mixed, max(latest_ms)::bigint as latest_ms
 from judged group by 1, 2, 3"""
