@@ -11,6 +11,7 @@ from typing import NamedTuple
 DEFAULT_TENANT = 'default'
 MAX_EVENT_TYPE_CHARS = 50
 MAX_TENANT_CHARS = 64
+_MAX_CHARS = {'event_type': MAX_EVENT_TYPE_CHARS, 'tenant_id': MAX_TENANT_CHARS}
 MAX_ITEM_BYTES = 512
 MAX_WEIGHT = 10**12
 MIN_EPOCH_SECS = 946_684_800     # 2000-01-01
@@ -69,6 +70,22 @@ def judge(raw: RawEvent, line: bytes, timestamp_format: str, epoch_ms: int | Non
           or (_text_fault('tenant_id', raw.tenant_id, MAX_TENANT_CHARS)
               if raw.tenant_id is not None else None)
           or _weight_fault(raw.weight))
+
+
+def meaning(field: str, raw: str) -> str | None:
+  """The text that a field stands for; None when no event may have it there.
+
+  Args:
+    field: `event_type`, `tenant_id` or `item_id`.
+    raw: the field's value, in JSON text.
+  """
+  if field == 'item_id':
+    if _item_fault(raw):
+      return None
+    return json.loads(raw) if raw.startswith('"') else raw
+  if _text_fault(field, raw, _MAX_CHARS[field]):
+    return None
+  return json.loads(raw)
 
 
 def _unreadable(line: bytes) -> tuple[str, str] | None:
