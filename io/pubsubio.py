@@ -22,6 +22,37 @@ from leaderboard.transforms.countevents import RefusedBlock
 
 BLOCK_MESSAGES = 20_000
 BLOCK_BYTES = 16 << 20
+_CHECK_SECS = 10
+
+
+class PubSubUnavailable(Exception):
+  """A subscription or topic is not there, or no one answers."""
+
+
+def check(path: str) -> None:
+  """Sees that a subscription or topic is there; whoever may not look at it is not told.
+
+  Args:
+    path: projects/PROJECT/subscriptions/NAME or projects/PROJECT/topics/NAME.
+
+  Raises:
+    PubSubUnavailable: in one line.
+  """
+  from google.api_core import exceptions
+  from google.cloud import pubsub_v1  # type: ignore[attr-defined]
+  try:
+    if '/subscriptions/' in path:
+      with pubsub_v1.SubscriberClient() as subscriber:
+        subscriber.get_subscription(subscription=path, timeout=_CHECK_SECS, retry=None)
+    else:
+      pubsub_v1.PublisherClient().get_topic(topic=path, timeout=_CHECK_SECS, retry=None)
+  except exceptions.NotFound:
+    raise PubSubUnavailable(f'there is no {path}; create it first') from None
+  except exceptions.PermissionDenied:
+    pass   # to read it takes less than to look at it
+  except Exception as error:   # of any kind that the client or its sign-in has
+    reason = ' '.join(str(error).split())
+    raise PubSubUnavailable(f'cannot look at {path}: {reason}') from None
 
 
 @dataclasses.dataclass

@@ -6,8 +6,11 @@ line, in the graph and in its display data; each worker looks the secret up when
 """
 import os
 import re
+from typing import Any
 
 ENV, FILE, SECRET = 'env:', 'file:', 'secret://'
+# Names a stand-in, as PUBSUB_EMULATOR_HOST does of another service: host:port, without TLS.
+_EMULATOR = 'SECRET_MANAGER_EMULATOR_HOST'
 _NAME = re.compile(r'projects/[^/]+/secrets/[^/]+(/versions/[^/]+)?')
 
 
@@ -22,6 +25,25 @@ def is_reference(text: str) -> bool:
   (True, False)
   """
   return text.startswith((ENV, FILE, SECRET))
+
+
+def masked(text: str) -> str:
+  """Any text with the passwords of the URLs and connection strings in it hidden.
+
+  >>> masked('redis://user:se/cret@cache:6379/0'), masked("host=db password='se cret'")
+  ('redis://user:***@cache:6379/0', 'host=db password=***')
+  """
+  text = re.sub(r'(//[^/@\s:]*:)\S+@', r'\1***@', text)
+  return re.sub(r"(password\s*=\s*)('[^']*'|[^\s&']+)", r'\1***', text)
+
+
+def holds_password(text: str) -> bool:
+  """Whether a URL or connection string has its password written out.
+
+  >>> [holds_password(text) for text in ('redis://:word@cache', 'redis://cache', 'env:URL')]
+  [True, False, False]
+  """
+  return not is_reference(text) and masked(text) != text
 
 
 def resolve(text: str) -> str:
@@ -59,9 +81,18 @@ def _entry(name: str) -> str:
                             f"pip install 'topk-leaderboard[dataflow]'") from None
   version = name if '/versions/' in name else f'{name}/versions/latest'
   try:
-    answer = secretmanager.SecretManagerServiceClient().access_secret_version(
-        request={'name': version})
+    answer = _client(secretmanager).access_secret_version(request={'name': version})
   except Exception as error:   # of any kind that the client or its sign-in has
     reason = ' '.join(str(error).split())
     raise SecretUnavailable(f'{SECRET}{name}: {reason}') from None
   return answer.payload.data.decode().strip()
+
+
+def _client(secretmanager: Any) -> Any:
+  stand_in = os.environ.get(_EMULATOR)
+  if not stand_in:
+    return secretmanager.SecretManagerServiceClient()
+  import grpc
+  from google.cloud.secretmanager_v1.services.secret_manager_service import transports
+  return secretmanager.SecretManagerServiceClient(
+      transport=transports.SecretManagerServiceGrpcTransport(channel=grpc.insecure_channel(stand_in)))

@@ -17,7 +17,6 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from leaderboard.io.archiveio import archived_folders
 from leaderboard.io.filesio import local_path
 from leaderboard.io.ledgerio import Ledger
 from leaderboard.pipelines import topk
@@ -29,12 +28,13 @@ from leaderboard.pipelines.checks import (
     UsageError,
     beam_options,
     moment,
+    refuse_shown_secrets,
     refuse_unknown,
     utc,
     whole,
 )
 from leaderboard.pipelines.command import command
-from leaderboard.pipelines.jobs import TopKJob, check_running, resolve_rules
+from leaderboard.pipelines.jobs import TopKJob, check_running, out_of_reach, resolve_rules
 from leaderboard.pipelines.options import (
     BackfillOptions,
     BoardOptions,
@@ -122,11 +122,11 @@ def _resolve(options: PipelineOptions) -> Backfill:
       source = KafkaRange(kafka.kafka, resolve_topics(problems, kafka), from_secs, to_secs,
                           read_kafka_config(problems, kafka))
     elif archive:
-      problems.check('--archive', _check_archive, archive, from_secs, to_secs)
       source = Archive(local_path(archive), from_secs, to_secs)
   check_running(problems, running)
+  refuse_shown_secrets(problems, options, redis=places.redis, postgres=places.postgres)
   if problems.found or source is None or from_secs is None or to_secs is None:
-    raise UsageError(problems.found)
+    raise UsageError([*problems.found, *out_of_reach(running, source, stores)])
   job = TopKJob(
       source=source, stream=None, rules=rules,
       boards=boards, generation=0, stores=stores, report=running.report,
@@ -156,12 +156,6 @@ def _boundary(problems: Problems, flag: str, text: str | None, sizes: Sequence[W
 
 
 _ROLL_UP = 'python -m leaderboard.pipelines.rollup'
-
-
-def _check_archive(root: str, from_secs: int, to_secs: int) -> None:
-  if not archived_folders(local_path(root), from_secs, to_secs):
-    raise ValueError(f'{root} holds no events from {utc(from_secs)} to {utc(to_secs)}; name the '
-                     f'--parquet folder of the job that archived them')
 
 
 def run(argv: Sequence[str] | None = None) -> Report:
@@ -206,6 +200,8 @@ def launch(argv: Sequence[str] | None = None) -> Any:
   """
   wanted = parse(sys.argv[1:] if argv is None else argv)
   job = wanted.job
+  if job.preflight == ONLY:
+    return topk.submit(job)
   if job.preflight != OFF:
     with topk.opened(job) as stores, stores.readers() as readers:
       _refuse_open_windows(readers, wanted.to_secs)

@@ -3,10 +3,13 @@ import argparse
 import difflib
 import os
 import tempfile
+import uuid
 from collections.abc import Sequence
 
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from leaderboard.io import secretsio
 from leaderboard.io.flags import (
   EMBEDDED,
   Parser,
@@ -56,13 +59,15 @@ def parse_known(shown: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace,
   known, unknown = every.parse_known_args(rest)
   flags = [flag for flag in unknown if flag.startswith('-')]
   if unknown and not flags:
-    raise UsageError([f'{unknown[0]!r}: every option starts with --; --help lists them'])
+    raise UsageError([f'{secretsio.masked(unknown[0])!r}: every option starts with --; --help '
+                      f'lists them'])
   if known.runner in _ASK_A_SERVER:
     # The rest are options of that server, which Beam asks for them; but no slips of ours.
     ours = [name for action in shown._actions for name in action.option_strings]
     flags = [flag for flag in flags if difflib.get_close_matches(flag.split('=')[0], ours, 1, 0.8)]
   if flags:
-    raise UsageError([f'{flag}: unknown option; --help lists them' for flag in flags])
+    raise UsageError([f'{secretsio.masked(flag)}: unknown option; --help lists them'
+                      for flag in flags])
   return own, rest
 
 
@@ -80,9 +85,34 @@ def refuse_unknown(prog: str, epilog: str, description: str,
   parse_known(shown, argv)
 
 
+def leaves_this_machine(beam: PipelineOptions) -> bool:
+  """Whether a job and its options are sent elsewhere, where others may read them."""
+  runner = beam.view_as(StandardOptions).runner or ''
+  return runner.endswith('DataflowRunner') or runner in _ASK_A_SERVER
+
+
+def refuse_shown_secrets(problems: Problems, beam: PipelineOptions, **flags: str | None) -> None:
+  """Sees that no flag of a job that is sent elsewhere holds a password.
+
+  Options stand in the job's description and display data, in Flink's web interface, and in the
+  logs of every worker, whose boot program writes them there.
+  """
+  for flag, value in flags.items():
+    if value and secretsio.holds_password(value) and leaves_this_machine(beam):
+      problems.found.append(
+          f'--{flag}: holds a password, which the description of the job and the logs of its '
+          f'workers would show; keep the URL elsewhere and name it: env:NAME, file:PATH or '
+          f'secret://projects/P/secrets/NAME')
+
+
 def writable(path: str) -> None:
-  """Makes a local folder and tries it; a remote one shows itself when it is first written."""
+  """Tries a folder of any Beam file system; a local one is made.
+
+  Raises:
+    ValueError: nothing can be written there.
+  """
   if '://' in path:
+    _writable_elsewhere(path)
     return
   try:
     os.makedirs(path, exist_ok=True)
@@ -92,3 +122,23 @@ def writable(path: str) -> None:
   except OSError as error:
     raise ValueError(f'cannot write to {path!r}: {error.strerror}; name a folder that this user '
                      f'may write to') from None
+
+
+def _writable_elsewhere(path: str) -> None:
+  probe = FileSystems.join(path, f'.write-probe-{uuid.uuid4().hex}')
+  try:
+    with FileSystems.create(probe):
+      pass
+    FileSystems.delete([probe])
+  except Exception as error:   # of any kind that a client or its sign-in has
+    raise ValueError(f'cannot write to {path!r}: {one_line(error)}; name a folder that this '
+                     f'account may write to and delete from') from None
+
+
+def one_line(error: BaseException) -> str:
+  """What an error says, without line breaks and passwords; its kind where it says nothing.
+
+  >>> one_line(ValueError('no route to redis://:secret@cache'))
+  'no route to redis://:***@cache'
+  """
+  return secretsio.masked(' '.join(str(error).split())) or type(error).__name__

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from leaderboard.pipelines.checks import UsageError
+from leaderboard.io import secretsio
+from leaderboard.pipelines.checks import UsageError, one_line
 
 _TERMINATED = 143   # 128 + SIGTERM, as shells tell it
 
@@ -26,9 +27,7 @@ def command(name: str, job: Callable[[Sequence[str] | None], Any],
   try:
     report = job(argv)
   except UsageError as error:
-    for problem in error.problems:
-      print(f'{name}: {problem}', file=sys.stderr)
-    return 2
+    return _refused(name, error)
   except KeyboardInterrupt:
     return 130
   except Exception as error:
@@ -44,7 +43,13 @@ def _first_cause(error: BaseException) -> str:
   """What went wrong, in one line, without the layers of the runner around it."""
   while cause := error.__cause__ or (not error.__suppress_context__ and error.__context__):
     error = cause
-  return ' '.join(str(error).split()) or type(error).__name__
+  return one_line(error)
+
+
+def _refused(name: str, error: UsageError) -> int:
+  for problem in error.problems:
+    print(f'{name}: {secretsio.masked(problem)}', file=sys.stderr)
+  return 2
 
 
 def submit(name: str, launch: Callable[[], Any]) -> int:
@@ -53,9 +58,7 @@ def submit(name: str, launch: Callable[[], Any]) -> int:
   try:
     launch()
   except UsageError as error:
-    for problem in error.problems:
-      print(f'{name}: {problem}', file=sys.stderr)
-    return 2
+    return _refused(name, error)
   except Exception as error:
     print(f'{name}: the job was not submitted: {_first_cause(error)}', file=sys.stderr)
     return 1

@@ -8,24 +8,27 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from leaderboard.pipelines.boardrules import BoardRules, resolve_boards
 from leaderboard.pipelines.checks import (
-    LOG_LEVELS,
-    PREFLIGHT,
-    Problems,
-    UsageError,
-    beam_options,
-    one_of,
-    refuse_unknown,
-    whole,
-    writable,
+  LOG_LEVELS,
+  OFF,
+  PREFLIGHT,
+  Problems,
+  UsageError,
+  beam_options,
+  one_of,
+  refuse_shown_secrets,
+  refuse_unknown,
+  whole,
+  writable,
 )
 from leaderboard.pipelines.options import (
-    OWN_OPTIONS,
-    BoardOptions,
-    EventOptions,
-    RunOptions,
-    StoreOptions,
-    StreamOptions,
+  OWN_OPTIONS,
+  BoardOptions,
+  EventOptions,
+  RunOptions,
+  StoreOptions,
+  StreamOptions,
 )
+from leaderboard.pipelines.preflight import failures
 from leaderboard.pipelines.sources import Source, resolve_source
 from leaderboard.pipelines.stores import Stores, resolve_stores
 from leaderboard.pipelines.streams import Stream, resolve_stream
@@ -91,14 +94,22 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
   stores = resolve_stores(problems, places)
   rules = resolve_rules(problems, told, wanted, bool(stores.parquet))
   check_running(problems, running)
+  refuse_shown_secrets(problems, beam, redis=places.redis, postgres=places.postgres)
   if problems.found or source is None:
-    raise UsageError(problems.found)
+    raise UsageError([*problems.found, *out_of_reach(running, source, stores)])
   rules = dataclasses.replace(
       rules, max_future_secs=stream.max_future_secs, clamp_future=stream.clamp_future)
   return TopKJob(
       source=source, stream=stream if standard.streaming else None, rules=rules, boards=wanted,
       generation=generation, stores=stores, report=running.report, preflight=running.preflight,
       log_level=running.log_level, beam=beam)
+
+
+def out_of_reach(running: Any, source: Source | None, stores: Stores) -> list[str]:
+  """What a job whose options are wrong would not reach either, so that all is told at once."""
+  if running.preflight == OFF:
+    return []
+  return failures([*(source.probes() if source else ()), *stores.probes()])
 
 
 def resolve_rules(problems: Problems, flags: Any, boards: BoardRules,

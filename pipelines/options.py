@@ -52,7 +52,8 @@ class KafkaOptions(PipelineOptions):
     group.add_argument(
         '--kafka_config', metavar='FILE',
         help='further settings of the client, such as TLS and SASL: lines of name=value, by '
-        'librdkafka\'s names. Example: security.protocol=SASL_SSL')
+        'librdkafka\'s names, passwords as references such as env:NAME; a path of any Beam file '
+        'system. Example: gs://my-bucket/kafka.properties')
 
 
 class PubSubOptions(PipelineOptions):
@@ -197,7 +198,8 @@ class StreamOptions(PipelineOptions):
         'turn out busy), 0 for none, or a number to spread every board')
     group.add_argument(
         '--watch', metavar='DURATION',
-        help='looks for new files of --input so often and never ends; a file is read once, when it '
+        help='looks for new files of --input so often and never ends (this makes the job a '
+        'streaming one); a file is read once, when it '
         'has stopped growing (default: ends with the files that are there). Example: 10s')
     group.add_argument(
         '--replay_bytes', default=str(replayio.REPLAY_BYTES), metavar='BYTES',
@@ -222,8 +224,9 @@ class RunOptions(PipelineOptions):
         '--report', metavar='FILE', help='writes the closing account as JSON to this file too')
     group.add_argument(
         '--preflight', default='on', metavar='WHEN',
-        help='tries the stores and the source before anything runs: on (default), only, which '
-        'then ends, or off, which neither tries them nor brings the schema up to date')
+        help='tries the source and the stores before anything runs and tells all that is out of '
+        'reach: on (default), only, which then ends and changes nothing, or off, which neither '
+        'tries them nor brings the schema up to date')
     group.add_argument(
         '--log_level', default='CRITICAL', metavar='LEVEL',
         help='what the libraries may say: DEBUG, INFO, WARNING, ERROR or CRITICAL (default); '

@@ -1,24 +1,28 @@
 """Where events come from: each source says what it is and reads itself as blocks of events."""
 import dataclasses
+import functools
 import importlib.util
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from leaderboard.io import kafkaclient, kafkaio
-from leaderboard.io.archiveio import ReadArchive
-from leaderboard.io.filesio import ReadBlocks, match_files
+from leaderboard.io import kafkaclient, kafkaio, secretsio
+from leaderboard.io.archiveio import ReadArchive, archived_folders
+from leaderboard.io.filesio import ReadBlocks, local_path, match_files
 from leaderboard.io.replayio import ReplayFiles
 from leaderboard.pipelines.checks import (
   FN_API_RUNNER,
   Problems,
-  UsageError,
   duration,
+  leaves_this_machine,
   moment,
+  one_line,
   one_of,
+  utc,
   whole,
 )
 from leaderboard.pipelines.options import (
@@ -28,18 +32,19 @@ from leaderboard.pipelines.options import (
   PubSubOptions,
   StreamOptions,
 )
+from leaderboard.pipelines.preflight import Probe
 from leaderboard.transforms.counting import CountingRules
+
+# Of librdkafka: sasl.password, ssl.key.pem, sasl.oauthbearer.client.secret and their like.
+_SECRET_SETTING = re.compile(r'password|secret|key\.pem|\.jaas\.')
 
 
 class Source:
   """A source of events."""
 
-  def check(self) -> None:
-    """Tries whether it can be read.
-
-    Raises:
-      UsageError: names the flag and what is wrong.
-    """
+  def probes(self) -> list[Probe]:
+    """What is tried before a job reads it."""
+    return []
 
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     """The events as EventBlock."""
@@ -58,6 +63,9 @@ class Files(Source):
   """
   patterns: str
 
+  def probes(self) -> list[Probe]:
+    return [_files_probe(self.patterns)]
+
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     return pipeline | 'ReadFiles' >> ReadBlocks(self.patterns)
 
@@ -69,6 +77,9 @@ class Replay(Source):
   out_of_orderness_secs: int
   block_bytes: int
   watch_secs: int | None = None
+
+  def probes(self) -> list[Probe]:
+    return [] if self.watch_secs else [_files_probe(self.patterns)]
 
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     return pipeline | 'ReplayFiles' >> ReplayFiles(
@@ -98,10 +109,9 @@ class Kafka(Source):
         self.servers, self.topics, rules, self.start, self.group, self.out_of_orderness_secs,
         self.idle_secs, self.stop_at_end, self.config, self.readers)
 
-  def check(self) -> None:
-    _check_kafka(self.servers, self.topics, self.config)
-    if self.dead_letters:
-      _check_kafka(self.servers, self.dead_letters, self.config)
+  def probes(self) -> list[Probe]:
+    return [_topics_probe(self.servers, topics, self.config)
+            for topics in (self.topics, self.dead_letters) if topics]
 
   def return_rejects(self, rejects: beam.PCollection) -> None:
     if self.dead_letters:
@@ -122,8 +132,8 @@ class KafkaRange(Source):
     return pipeline | 'ReadKafkaRange' >> kafkaio.ReadKafkaRange(
         self.servers, self.topics, rules, self.from_secs, self.to_secs, self.config)
 
-  def check(self) -> None:
-    _check_kafka(self.servers, self.topics, self.config)
+  def probes(self) -> list[Probe]:
+    return [_topics_probe(self.servers, self.topics, self.config)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +148,10 @@ class PubSub(Source):
   id_label: str | None
   dead_letters: str | None = None
 
+  def probes(self) -> list[Probe]:
+    return [Probe(flag, path, functools.partial(_check_exists, path)) for flag, path in (
+        ('--subscription', self.subscription), ('--dead_letters', self.dead_letters)) if path]
+
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     from leaderboard.io import pubsubio  # of the extra `dataflow`
     return pipeline | 'ReadFromPubSub' >> pubsubio.ReadFromPubSub(
@@ -149,11 +163,31 @@ class PubSub(Source):
       rejects | 'DeadLetters' >> pubsubio.WriteRejectsToPubSub(self.dead_letters)
 
 
-def _check_kafka(servers: str, topics: str, config: Mapping[str, str]) -> None:
+def _files_probe(patterns: str) -> Probe:
+  return Probe('--input', patterns, functools.partial(_found, match_files, patterns))
+
+
+def _topics_probe(servers: str, topics: str, config: Mapping[str, str]) -> Probe:
+  return Probe('--kafka', f'{servers}, topics {topics}',
+               functools.partial(kafkaclient.check, servers, topics, config))
+
+
+def _found(look: Any, *args: Any) -> Any:
+  """What `look` finds; any error of a file system becomes one line."""
   try:
-    kafkaclient.check(servers, topics, config)
-  except kafkaclient.KafkaUnavailable as error:
-    raise UsageError([f'--kafka: {error}']) from None
+    return look(*args)
+  except ValueError:
+    raise
+  except Exception as error:   # of any kind that a client or its sign-in has
+    raise ValueError(f'cannot look at {args[0]!r}: {one_line(error)}') from None
+
+
+def _check_exists(path: str) -> None:
+  from leaderboard.io import pubsubio  # of the extra `dataflow`
+  try:
+    pubsubio.check(path)
+  except pubsubio.PubSubUnavailable as error:
+    raise ValueError(str(error)) from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,8 +197,18 @@ class Archive(Source):
   from_secs: int
   to_secs: int
 
+  def probes(self) -> list[Probe]:
+    return [Probe('--archive', self.root, functools.partial(
+        _found, _check_archive, self.root, self.from_secs, self.to_secs))]
+
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     return pipeline | 'ReadArchive' >> ReadArchive(self.root, self.from_secs, self.to_secs)
+
+
+def _check_archive(root: str, from_secs: int, to_secs: int) -> None:
+  if not archived_folders(root, from_secs, to_secs):
+    raise ValueError(f'{root} holds no events from {utc(from_secs)} to {utc(to_secs)}; name the '
+                     f'--parquet folder of the job that archived them')
 
 
 def resolve_source(problems: Problems, options: PipelineOptions) -> Source | None:
@@ -195,17 +239,20 @@ def resolve_source(problems: Problems, options: PipelineOptions) -> Source | Non
       problems.found.append(f'--{flag}: goes with {needed}; got --{flag}={getattr(flags, flag)} '
                             f'alone')
   watch = streams.watch and problems.check('--watch', duration, streams.watch)
-  problems.check('--input', _check_input, inputs.input, bool(watch))
+  if not inputs.input:
+    problems.found.append('--input: is required: the path or glob of the events to count (or '
+                          '--kafka, or --subscription)')
   standard = options.view_as(StandardOptions)
-  if watch and (not standard.streaming or standard.runner == FN_API_RUNNER):
-    problems.found.append(f'--watch: goes with --streaming and a --runner of endless input '
-                          f'(FnApiRunner publishes when its input ends); got --watch='
-                          f'{streams.watch}')
+  if watch:
+    standard.streaming = True   # it has no end
+  if watch and standard.runner == FN_API_RUNNER:
+    problems.found.append(f'--watch: goes with a --runner of endless input (FnApiRunner publishes '
+                          f'when its input ends); got --watch={streams.watch}')
   out_of_orderness = problems.check('--out_of_orderness', duration, streams.out_of_orderness)
   replay_bytes = problems.check('--replay_bytes', whole, streams.replay_bytes, 1, 1 << 30)
-  if standard.streaming:
+  if standard.streaming and inputs.input:
     return Replay(inputs.input, out_of_orderness, replay_bytes, watch or None)
-  return Files(inputs.input)
+  return Files(inputs.input) if inputs.input else None
 
 
 def _resolve_pubsub(problems: Problems, flags: Any, follow: Any) -> PubSub:
@@ -229,14 +276,6 @@ def _check_path(path: str, kind: str) -> None:
   name = '[a-zA-Z][-a-zA-Z0-9_.~+%]{2,254}'
   if not re.fullmatch(f'projects/[a-z][-a-z0-9:.]{{4,61}}[a-z0-9]/{kind}/{name}', path):
     raise ValueError(f'must be projects/PROJECT/{kind}/NAME, got {path!r}')
-
-
-def _check_input(patterns: str | None, watched: bool) -> None:
-  if not patterns:
-    raise ValueError('is required: the path or glob of the events to count (or --kafka, or '
-                     '--subscription)')
-  if not watched:
-    match_files(patterns)
 
 
 def _resolve_kafka(problems: Problems, flags: Any, follow: Any, streams: Any,
@@ -288,13 +327,21 @@ def read_kafka_config(problems: Problems, flags: Any) -> dict[str, str]:
   """The settings of --kafka_config: lines of name=value."""
   if not flags.kafka_config:
     return {}
-  return problems.check('--kafka_config', _kafka_config, flags.kafka_config) or {}
+  config = problems.check('--kafka_config', _found, _kafka_config, flags.kafka_config) or {}
+  shown = [name for name, value in config.items()
+           if _SECRET_SETTING.search(name) and not secretsio.is_reference(value)]
+  if shown and leaves_this_machine(flags):
+    problems.found.append(
+        f'--kafka_config: {", ".join(shown)} of {flags.kafka_config} would stand in the graph of '
+        f'the job; keep it elsewhere and name it: env:NAME, file:PATH or '
+        f'secret://projects/P/secrets/NAME')
+  return config
 
 
 def _kafka_config(path: str) -> dict[str, str]:
   config = {}
-  with open(path, encoding='utf-8') as file:
-    for number, line in enumerate(file, 1):
+  with FileSystems.open(local_path(path)) as file:
+    for number, line in enumerate(file.read().decode().splitlines(), 1):
       line = line.strip()
       if not line or line.startswith('#'):
         continue

@@ -2,15 +2,25 @@
 import argparse
 import contextlib
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 
 from leaderboard.io import embedded, filesio, postgresio, redisio
 from leaderboard.io.parquetio import ParquetBoards, WriteToParquet
-from leaderboard.pipelines.checks import EMBEDDED, Problems, UsageError, one_of, writable
+from leaderboard.pipelines.checks import (
+    EMBEDDED,
+    OFF,
+    ON,
+    Problems,
+    UsageError,
+    one_of,
+    writable,
+)
+from leaderboard.pipelines.preflight import Probe, failures
 from leaderboard.transforms.boards import parse_secs
 
 FAIL, SKIP = 'fail', 'skip'
@@ -61,6 +71,7 @@ class Stores:
     data_dir: of embedded servers.
     redis_ttl_secs: window size -> seconds that a board stays in Redis.
     skip_redis: see WriteToRedis.
+    folders: (flag, folder) of all that is written to.
   """
   redis: str | None
   postgres: str | None
@@ -69,13 +80,28 @@ class Stores:
   data_dir: pathlib.Path
   redis_ttl_secs: Mapping[str, int] = dataclasses.field(default_factory=dict)
   skip_redis: bool = False
+  folders: tuple[tuple[str, str], ...] = ()
+
+  def probes(self) -> list[Probe]:
+    """The servers and folders to be tried; an embedded server shows itself when it starts."""
+    servers = [
+        Probe(f'--{name}', shown(url), functools.partial(check, url))
+        for name, url, shown, check in (
+            ('redis', self.redis, redisio.shown, redisio.check),
+            ('postgres', self.postgres, postgresio.shown, postgresio.check))
+        if url and url != EMBEDDED]
+    return servers + [Probe(flag, folder, functools.partial(writable, folder))
+                      for flag, folder in self.folders]
 
   @contextlib.contextmanager
-  def open(self, tried: bool = True) -> Iterator['Stores']:
-    """Starts the embedded servers that were asked for and tries the others.
+  def open(self, preflight: str = ON, others: Sequence[Probe] = ()) -> Iterator['Stores']:
+    """Tries the stores, starts the embedded servers that were asked for, and brings the schema of
+    PostgreSQL up to date.
 
     Args:
-      tried: False leaves the others alone.
+      preflight: `only` leaves the schema of a server of others alone, `off` tries none of them
+        either.
+      others: is tried at the same time.
 
     Yields:
       These stores, with the URLs of their servers.
@@ -84,24 +110,21 @@ class Stores:
       UsageError: a server is out of reach.
     """
     with contextlib.ExitStack() as stack:
-      problems, redis, postgres = [], self.redis, self.postgres
+      problems = [] if preflight == OFF else failures([*others, *self.probes()])
+      redis, postgres = self.redis, self.postgres
       try:
         if redis == EMBEDDED:
           redis = stack.enter_context(embedded.start_redis(self.data_dir)).url
-        elif redis and tried:
-          redisio.check(redis)
-      except (embedded.EmbeddedServerError, redisio.RedisUnavailable) as error:
+      except embedded.EmbeddedServerError as error:
         problems.append(f'--redis: {error}')
       try:
         if postgres == EMBEDDED:
           postgres = stack.enter_context(embedded.start_postgres(self.data_dir)).url
-        elif postgres and tried:
-          postgresio.check(postgres)
-      except (embedded.EmbeddedServerError, postgresio.PostgresUnavailable) as error:
+      except embedded.EmbeddedServerError as error:
         problems.append(f'--postgres: {error}')
       if problems:
         raise UsageError(problems)
-      if postgres and (tried or self.postgres == EMBEDDED):
+      if postgres and (preflight == ON or self.postgres == EMBEDDED):
         postgresio.migrate(postgres)
       yield dataclasses.replace(self, redis=redis, postgres=postgres)
 
@@ -163,24 +186,25 @@ def add_store_flags(parser: Any, names: tuple[str, ...]) -> None:
 def resolve_stores(problems: Problems, args: argparse.Namespace | Any) -> Stores:
   """What the flags of `add_store_flags` say; what is wrong goes to `problems`."""
   data_dir = pathlib.Path(args.data_dir).absolute()
-  if EMBEDDED in (args.redis, args.postgres):
-    problems.check('--data_dir', writable, str(data_dir))
-  if args.parquet:
-    problems.check('--parquet', writable, args.parquet)
+  parquet = args.parquet and filesio.local_path(args.parquet)
   rejects = getattr(args, 'rejects', None)
-  ledger = rejects or args.parquet or str(data_dir)
-  if hasattr(args, 'rejects') and ledger != args.parquet:
-    problems.check('--rejects' if rejects else '--data_dir', writable, ledger)
+  ledger = filesio.local_path(rejects or args.parquet or str(data_dir))
+  folders = {}
+  if EMBEDDED in (args.redis, args.postgres):
+    folders[str(data_dir)] = '--data_dir'
+  if hasattr(args, 'rejects'):
+    folders[ledger] = '--rejects' if rejects else '--data_dir'
+  if parquet:
+    folders[parquet] = '--parquet'
   ttl_secs = problems.check('--redis_ttl', _ttl_secs, getattr(args, 'redis_ttl', ''))
   policy = getattr(args, 'on_redis_failure', FAIL)
   problems.check('--on_redis_failure', one_of, policy, (FAIL, SKIP))
   if policy == SKIP and not (args.redis and args.postgres):
     problems.found.append('--on_redis_failure: skip needs --redis, and --postgres to repair it '
                           'from')
-  return Stores(redis=args.redis, postgres=args.postgres,
-                parquet=args.parquet and filesio.local_path(args.parquet),
-                ledger=filesio.local_path(ledger), data_dir=data_dir, redis_ttl_secs=ttl_secs,
-                skip_redis=policy == SKIP)
+  return Stores(redis=args.redis, postgres=args.postgres, parquet=parquet, ledger=ledger,
+                data_dir=data_dir, redis_ttl_secs=ttl_secs, skip_redis=policy == SKIP,
+                folders=tuple((flag, folder) for folder, flag in folders.items()))
 
 
 def _ttl_secs(text: str) -> dict[str, int]:

@@ -18,7 +18,7 @@ from leaderboard.io.ledgerio import Ledger, WriteAccounts
 from leaderboard.io.parquetio import WriteArchive
 from leaderboard.io.rejectsio import REJECTS, TOO_LATE, WriteRejects
 from leaderboard.pipelines import show
-from leaderboard.pipelines.checks import EMBEDDED, OFF, ONLY, UsageError
+from leaderboard.pipelines.checks import EMBEDDED, ONLY, UsageError
 from leaderboard.pipelines.command import command
 from leaderboard.pipelines.jobs import TopKJob, parse
 from leaderboard.pipelines.report import Progress, Report, close_account
@@ -153,25 +153,15 @@ def opened(job: TopKJob) -> Iterator[Stores]:
   Raises:
     UsageError: with all that is out of reach.
   """
-  problems = []
-  with contextlib.ExitStack() as stack:
-    if job.preflight != OFF:
-      try:
-        job.source.check()
-      except UsageError as error:
-        problems += error.problems
-    try:
-      stores = stack.enter_context(job.stores.open(job.preflight != OFF))
-    except UsageError as error:
-      raise UsageError([*problems, *error.problems]) from None
-    if problems:
-      raise UsageError(problems)
+  with job.stores.open(job.preflight, job.source.probes()) as stores:
     yield stores
 
 
 def tried(job: TopKJob) -> Report:
   """Says that everything is in reach; the report of a job that counted nothing."""
   print('preflight: source and stores are in reach, and the options are right')
+  for probe in (*job.source.probes(), *job.stores.probes()):
+    print(f'  {probe.flag:<15} {probe.place}')
   return Report(0, 0, {}, 0, {}, 0, None, 0, 0.0)
 
 

@@ -99,13 +99,17 @@ def test_windows_that_may_still_change_are_refused(streamed):
     (['--from=2013-07-02', '--to=2013-07-01'], '--to: must be later than --from=2013-07-02'),
     (['--from=soon', '--to=2013-07-01'], '--from: must be a date or time'),
     (['--to=2013-07-02'], '--from: is required'),
-    (['--from=1999-07-01', '--to=1999-07-02'], '--archive: .* holds no events from 1999'),
     (['--from=2013-07-01', '--to=2013-07-02', '--streaming'], '--streaming: a backfill ends'),
     (['--from=2013-07-01', '--to=2013-07-02', '--sliding=1d/1h'], '--sliding: a sliding window'),
 ])
 def test_wrong_ranges_are_named(tmp_path, flags, problem):
   with pytest.raises(UsageError, match=problem):
     backfill.parse([f'--parquet={tmp_path}', SIZES, *flags])
+
+
+def test_archive_without_events_of_that_time_is_told_before_anything_runs(tmp_path):
+  with pytest.raises(UsageError, match='--archive: .* holds no events from 1999'):
+    backfill.run([f'--parquet={tmp_path}', SIZES, '--from=1999-07-01', '--to=1999-07-02'])
 
 
 def test_archive_is_required(tmp_path):

@@ -257,7 +257,7 @@ def test_all_problems_are_told_together(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   assert topk.main(['--input=none', '--windows=1x', '--k=many']) == 2
   assert [line.split(':')[1] for line in capsys.readouterr().err.splitlines()] == [
-      ' --input', ' --windows', ' --k']
+      ' --windows', ' --k', ' --input']
 
 
 def test_damaged_input_fails_with_one_line(tmp_path, capsys):
