@@ -4,11 +4,11 @@ import dataclasses
 import fractions
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from leaderboard.api import comparison, distribution, schemas
-from leaderboard.api.answers import Board
-from leaderboard.api.asking import Asked, Item, OfApp, check_item, headed, sent
+from leaderboard.api.answers import Board, identity
+from leaderboard.api.asking import Asked, Item, OfApp, check_item, spread_of
 from leaderboard.api.boards import Boards, Question
 from leaderboard.api.brackets import Brackets
 from leaderboard.api.depth import ask_deep
@@ -27,6 +27,7 @@ from leaderboard.api.parameters import (
     read_window,
 )
 from leaderboard.api.problems import Problem, bad
+from leaderboard.api.replies import Reply
 from leaderboard.api.ties import RankBounds
 from leaderboard.api.trends import MAX_POINTS, Trend, read_trend, starts_between, starts_until
 
@@ -41,7 +42,7 @@ router = APIRouter(tags=['analysis'])
 @router.get('/v1/leaderboards/{event_type}/percentiles',
             responses={200: {'model': schemas.Percentiles}})
 async def percentiles(
-    boards: OfApp, asked: Asked,
+    request: Request, boards: OfApp, asked: Asked,
     p: Annotated[list[str], Query(
         min_length=1, max_length=MAX_PERCENTILES, description='Percents, above 0 and up to 100; '
         'may be given many times.', examples=[['50', '99.9']])] = ['50', '90', '95', '99'],   # noqa: B006
@@ -50,24 +51,26 @@ async def percentiles(
   percent of the items do not exceed (nearest rank)."""
   percents = [_percent(text) for text in p]
   board = await ask_deep(boards, asked)
-  return sent({**_spread(board), 'percentiles': [
+  content = {**spread_of(board), 'percentiles': [
       {'percent': float(percent), **distribution.percentile(board.brackets, percent)._asdict()}
-      for percent in percents]})
+      for percent in percents]}
+  return Reply.of(content, board.read_at).response(request)
 
 
 @router.get('/v1/leaderboards/{event_type}/distribution',
             responses={200: {'model': schemas.Distribution}})
-async def spread(boards: OfApp, asked: Asked) -> Response:
+async def spread(request: Request, boards: OfApp, asked: Asked) -> Response:
   """How the weight of a board is spread over its items: how many weigh how much, what the
   heaviest hold together, and how many of them it takes for a share of the total."""
   board = await ask_deep(boards, asked)
-  return sent({**_spread(board), **await asyncio.to_thread(_distribution, board)})
+  content = {**spread_of(board), **await asyncio.to_thread(_distribution, board)}
+  return Reply.of(content, board.read_at).response(request)
 
 
 @router.get('/v1/leaderboards/{event_type}/compare',
             responses={200: {'model': schemas.Comparison}})
 async def compare(
-    boards: OfApp, asked: Asked,
+    request: Request, boards: OfApp, asked: Asked,
     k: Annotated[int, Query(ge=1, le=MAX_COMPARED, description='Leaders of each board.',
                             examples=[10])] = 10,
     with_at: Annotated[str | None, Query(
@@ -84,12 +87,13 @@ async def compare(
   now = await ask_deep(boards, asked)
   before = await _ask_other(boards, other or dataclasses.replace(asked, at=now.from_secs - 1))
   changes = await asyncio.to_thread(_changes, now, before, k, ties)
-  return sent({'now': headed(now), 'before': headed(before), 'changes': changes})
+  content = {'now': identity(now), 'before': identity(before), 'changes': changes}
+  return Reply.of(content, min(now.read_at, before.read_at)).response(request)
 
 
 @router.get('/v1/leaderboards/{event_type}/trend', responses={200: {'model': schemas.Trend}})
 async def trend(
-    boards: OfApp, event_type: EventType, item: Item, tenant: Tenant = 'default',
+    request: Request, boards: OfApp, event_type: EventType, item: Item, tenant: Tenant = 'default',
     window: Window = None, at: At = None, from_: From = None, to: To = None,
     points: Annotated[int | None, Query(
         ge=1, le=MAX_POINTS, description='So many windows up to `at`, or up to the newest one '
@@ -119,8 +123,9 @@ async def trend(
     else:
       last = read_moment('at', at)
     starts = starts_until(size, last, points or 24)
-  return sent(await read_trend(boards, Trend(
-      tenant, event_type, size, starts, item, ties, path)))
+  content, read_at = await read_trend(boards, Trend(
+      tenant, event_type, size, starts, item, ties, path))
+  return Reply.of(content, read_at).response(request)
 
 
 def _percent(text: str) -> fractions.Fraction:
@@ -135,11 +140,6 @@ def _percent(text: str) -> fractions.Fraction:
     raise bad('p', text, 'must be a decimal number above 0 and up to 100',
               'write 50 or 99.9') from None
   return percent
-
-
-def _spread(board: Board) -> dict[str, Any]:
-  least, most = board.brackets.counted
-  return {**headed(board), 'total': board.total, 'items': {'lower': least, 'upper': most}}
 
 
 def _distribution(board: Board) -> dict[str, Any]:

@@ -1,11 +1,9 @@
 """What the endpoints that ask for one board have in common."""
-import time
 from typing import Annotated, Any
 
-import orjson
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Query
 
-from leaderboard.api.answers import Board, identity, instant
+from leaderboard.api.answers import Board, identity
 from leaderboard.api.boards import Boards, Question, boards_of
 from leaderboard.api.parameters import At, EventType, From, Tenant, To, Way, Window, check_text
 from leaderboard.api.problems import bad
@@ -34,12 +32,7 @@ def check_item(field: str, item: str) -> str:
   return item
 
 
-def headed(board: Board) -> dict[str, Any]:
-  """What every answer about a board says first."""
-  return {**identity(board), 'as_of': instant(board.read_at),
-          'age_secs': round(time.time() - board.read_at, 3)}
-
-
-def sent(content: dict[str, Any]) -> Response:
-  """An answer as JSON, without a detour through a model."""
-  return Response(orjson.dumps(content), media_type='application/json')
+def spread_of(board: Board) -> dict[str, Any]:
+  """What answers about the items of a board say first."""
+  least, most = board.brackets.counted
+  return {**identity(board), 'total': board.total, 'items': {'lower': least, 'upper': most}}

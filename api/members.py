@@ -3,15 +3,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 
 from leaderboard.api import schemas
-from leaderboard.api.answers import Board
-from leaderboard.api.asking import MAX_ITEM_BYTES, Asked, Item, OfApp, check_item, headed, sent
+from leaderboard.api.asking import MAX_ITEM_BYTES, Asked, Item, OfApp, check_item, spread_of
 from leaderboard.api.brackets import Brackets
 from leaderboard.api.depth import ask_for
 from leaderboard.api.distribution import Between, part, share
 from leaderboard.api.parameters import Ties
+from leaderboard.api.replies import Reply
 from leaderboard.api.ties import RankBounds, rank_bounds
 
 MAX_ITEMS = 1000
@@ -25,28 +25,32 @@ router = APIRouter(tags=['members'])
 
 
 @router.get('/v1/leaderboards/{event_type}/members', responses={200: {'model': schemas.Member}})
-async def member(boards: OfApp, asked: Asked, item: Item, ties: Ties = 'ordinal') -> Response:
+async def member(request: Request, boards: OfApp, asked: Asked, item: Item,
+                 ties: Ties = 'ordinal') -> Response:
   """Rank and count of any item; of one that the board does not list, what is proven of it."""
   check_item('item', item)
   board = await ask_for(boards, asked, [item])
-  return sent({**_of_all(board), 'member': standing(board.brackets, item, ties)})
+  content = {**spread_of(board), 'member': standing(board.brackets, item, ties)}
+  return Reply.of(content, board.read_at).response(request)
 
 
 @router.post('/v1/leaderboards/{event_type}/members:batch',
              responses={200: {'model': schemas.Members}})
-async def members(boards: OfApp, asked: Asked, items: Items, ties: Ties = 'ordinal') -> Response:
+async def members(request: Request, boards: OfApp, asked: Asked, items: Items,
+                  ties: Ties = 'ordinal') -> Response:
   """Ranks and counts of many items, all of one revision of the board, in the order asked."""
   for place, item in enumerate(items):
     check_item(f'items.{place}', item)
   board = await ask_for(boards, asked, items)
   found = await asyncio.to_thread(_standings, board.brackets, items, ties)
-  return sent({**_of_all(board), 'members': found})
+  content = {**spread_of(board), 'members': found}
+  return Reply.of(content, board.read_at).response(request)
 
 
 @router.get('/v1/leaderboards/{event_type}/neighbours',
             responses={200: {'model': schemas.Neighbours}})
 async def neighbours(
-    boards: OfApp, asked: Asked, item: Item,
+    request: Request, boards: OfApp, asked: Asked, item: Item,
     n: Annotated[int, Query(ge=1, le=MAX_NEIGHBOURS, description='Rows on each side.',
                             examples=[5])] = 5,
     ties: Ties = 'ordinal') -> Response:
@@ -59,8 +63,9 @@ async def neighbours(
   above, below = await asyncio.to_thread(lambda: [
       _standings(board.brackets, side, ties)
       for side in (items[max(place - n, 0):place], items[place + 1:place + 1 + n])])
-  return sent({**_of_all(board), 'member': standing(board.brackets, item, ties),
-               'above': above, 'below': below})
+  content = {**spread_of(board), 'member': standing(board.brackets, item, ties),
+             'above': above, 'below': below}
+  return Reply.of(content, board.read_at).response(request)
 
 
 def standing(board: Brackets, item: str, ties: Ties) -> dict[str, Any]:
@@ -96,8 +101,3 @@ def _percentile(board: Brackets, item: str) -> tuple[float, float] | None:
 
 def _standings(board: Brackets, items: Sequence[str], ties: Ties) -> list[dict[str, Any]]:
   return [standing(board, item, ties) for item in items]
-
-
-def _of_all(board: Board) -> dict[str, Any]:
-  least, most = board.brackets.counted
-  return {**headed(board), 'total': board.total, 'items': {'lower': least, 'upper': most}}

@@ -63,7 +63,7 @@ def shown(value: Any) -> Any:
   """A value, short enough to be told back."""
   if value is None or isinstance(value, (int, float)):
     return value
-  text = str(value)
+  text = str(value).encode('utf-8', 'replace').decode()   # JSON may bring lone surrogates
   return text if len(text) <= _SHOWN else f'{text[:_SHOWN]}... ({len(text)} characters)'
 
 
@@ -85,9 +85,11 @@ def install(app: FastAPI) -> None:
   @app.exception_handler(StarletteException)
   async def refused(request: Request, error: StarletteException) -> Response:
     path = request.url.path
-    kinds = {404: 'not_found', 405: 'method_not_allowed'}
+    kinds = {400: 'bad_body', 404: 'not_found', 405: 'method_not_allowed'}
+    unread = error.status_code == 400   # the one thing that FastAPI says it of
     answer = Problem(error.status_code, kinds.get(error.status_code, 'refused'),
-                     f'{request.method} {shown(path)}: {error.detail}', field='path', value=path,
+                     f'{request.method} {shown(path)}: {error.detail}',
+                     field='body' if unread else 'path', value=None if unread else path,
                      remedy='GET /openapi.json lists what there is').response()
     for name, value in (error.headers or {}).items():
       answer.headers[name] = value
@@ -100,6 +102,9 @@ def install(app: FastAPI) -> None:
 
 def _of_validation(error: RequestValidationError) -> Problem:
   first = error.errors()[0]
+  if first['type'] == 'json_invalid':
+    return bad('body', None, f"is no JSON, from character {first['loc'][-1]} on",
+               'GET /openapi.json tells what it may be')
   place = [str(part) for part in first['loc']]
   field = '.'.join(place[1:]) or place[0]
   value = None if first['type'] == 'missing' else first.get('input')

@@ -5,18 +5,21 @@
 """
 import contextlib
 import dataclasses
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
 
 import uvicorn
-from fastapi import FastAPI
 
 from leaderboard.api.app import create_app
-from leaderboard.api.protocol import LimitedProtocol
 from leaderboard.api.settings import Settings, parse
-from leaderboard.io import embedded, secretsio
+from leaderboard.io import embedded, postgresio
 from leaderboard.io.flags import EMBEDDED, UsageError
+
+_BACKLOG = 2048
+# Answers under way are finished; streams are told to end.
+_SHUTDOWN_SECS = 5
 
 
 @contextlib.contextmanager
@@ -37,43 +40,66 @@ def opened(settings: Settings) -> Iterator[Settings]:
         problems.append(f'--{name}: {error}')
     if problems:
       raise UsageError(problems)
+    if 'postgres' in found:
+      postgresio.migrate(found['postgres'])
     yield dataclasses.replace(settings, **found)
 
 
-class Server(uvicorn.Server):
-  """Ends the streams of changes when it stops, which else it would wait for."""
+def listen(settings: Settings) -> socket.socket:
+  """The socket that is served.
 
-  def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
-    super().__init__(config)
-    self._app = app
+  Raises:
+    UsageError: the address cannot be had.
+  """
+  family = socket.AF_INET6 if ':' in settings.host else socket.AF_INET
+  try:
+    return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+  except OSError as error:
+    raise UsageError([f'--host, --port: cannot listen on {settings.host}:{settings.port}: '
+                      f'{error.strerror}; name another, or --port=0 for any free one']) from None
 
-  async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-    if followed := self._app.state.changes:
-      await followed.close()
-    await super().shutdown(sockets)
+
+def address(listening: socket.socket) -> str:
+  """The URL of the page."""
+  host, port = listening.getsockname()[:2]
+  if host in ('0.0.0.0', '::'):
+    host = socket.gethostname()
+  return f'http://{f"[{host}]" if ":" in host else host}:{port}/'
+
+
+class _Server(uvicorn.Server):
+  """Says where it is as soon as it answers."""
+
+  async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+    await super().startup(sockets)
+    if self.started and sockets:
+      print(f'serving {address(sockets[0])}', flush=True)
+
+
+def _stop(*_: object) -> None:
+  sys.exit(0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """The command line: exit code 0 when it was stopped, 1 when it failed, 2 on a wrong flag."""
+  with contextlib.suppress(ValueError):   # signals belong to the main thread
+    # While it serves, uvicorn catches it; when all has ended it raises it again.
+    signal.signal(signal.SIGTERM, _stop)
   try:
     settings = parse(sys.argv[1:] if argv is None else argv)
-    with opened(settings) as servers:
-      app = create_app(servers)
-      config = uvicorn.Config(
-          app, host=servers.host, port=servers.port, loop='uvloop',
-          http=LimitedProtocol, log_level='info' if servers.access_log else 'warning',
-          access_log=servers.access_log, server_header=False, timeout_graceful_shutdown=5)
-      server = Server(config, app)
-      server.run()
+    with listen(settings) as listening, opened(settings) as servers:
+      server = _Server(uvicorn.Config(
+          create_app(servers), loop='uvloop', http='httptools',
+          log_level='info' if servers.access_log else 'warning', access_log=servers.access_log,
+          server_header=False, timeout_graceful_shutdown=_SHUTDOWN_SECS))
+      server.run(sockets=[listening])
       return 0 if server.started else 1
   except UsageError as error:
     for problem in error.problems:
       print(f'serve: {problem}', file=sys.stderr)
-  except secretsio.SecretUnavailable as error:
-    print(f'serve: {error}', file=sys.stderr)
+    return 2
   except KeyboardInterrupt:
     return 0
-  return 2
 
 
 if __name__ == '__main__':

@@ -4,7 +4,10 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from leaderboard.io.flags import Parser, Problems, UsageError, whole
+import redis
+
+from leaderboard.io import postgresio, redisio, secretsio
+from leaderboard.io.flags import EMBEDDED, Parser, Problems, UsageError, whole
 from leaderboard.transforms.boards import parse_secs
 
 PROG = 'python -m leaderboard.api.serve'
@@ -77,6 +80,9 @@ def parse(argv: Sequence[str]) -> Settings:
   elif args.parquet and not pathlib.Path(args.parquet).is_dir():
     problems.found.append(f'--parquet: there is no folder {args.parquet!r}; name the one that '
                           f'the job writes')
+  redis = args.redis and problems.check('--redis', _redis_url, args.redis)
+  postgres = args.postgres and problems.check('--postgres', _dsn, args.postgres)
+  token = args.admin_token and problems.check('--admin_token', secretsio.resolve, args.admin_token)
   ages = {name: problems.check(f'--{name}', _duration, getattr(args, name))
           for name in ('cache', 'shared_cache', 'rollups')}
   problems.check('--exact_memory', _memory, args.exact_memory)
@@ -87,12 +93,12 @@ def parse(argv: Sequence[str]) -> Settings:
   if problems.found:
     raise UsageError(problems.found)
   return Settings(
-      host=args.host, redis=args.redis, postgres=args.postgres, parquet=args.parquet,
+      host=args.host, redis=redis, postgres=postgres, parquet=args.parquet,
       data_dir=pathlib.Path(args.data_dir).absolute(), exact_memory=args.exact_memory,
       cache_secs=ages['cache'], shared_cache_secs=ages['shared_cache'],
       rollup_secs=ages['rollups'], warm=tuple(args.warm),
       cors_origins=tuple(filter(None, args.cors_origins.split(','))),
-      admin_token=args.admin_token, access_log=args.access_log, **numbers)
+      admin_token=token, access_log=args.access_log, **numbers)
 
 
 _LIMITS = {'port': (0, 65_535), 'redis_msec': (10, 60_000), 'postgres_msec': (10, 600_000),
@@ -159,6 +165,33 @@ def _parser() -> Parser:
 
 def _duration(text: str) -> int:
   return 0 if text in ('0', '0s') else parse_secs(text)
+
+
+def _redis_url(text: str) -> str:
+  """The URL that is meant, if it is one; whether a server answers there shows later."""
+  if text == EMBEDDED:
+    return text
+  url = secretsio.resolve(text)
+  scheme, _, rest = url.partition('://')
+  if scheme.removesuffix('+cluster') not in ('redis', 'rediss', 'unix') or not rest:
+    raise ValueError(f'{redisio.shown(text)} is no Redis URL, expected redis://host:port/db')
+  try:
+    redis.connection.parse_url(url.replace('+cluster://', '://', 1))
+  except ValueError:   # its text may quote a piece of the password
+    raise ValueError(f'{redisio.shown(text)} is no Redis URL, expected redis://host:port/db with '
+                     f'special characters percent-encoded') from None
+  return url
+
+
+def _dsn(text: str) -> str:
+  """The connection string that is meant, if it is one."""
+  if text == EMBEDDED:
+    return text
+  dsn = secretsio.resolve(text)
+  if not postgresio.readable(dsn):
+    raise ValueError('cannot be read; expected postgresql://user:password@host:port/database with '
+                     'special characters percent-encoded')
+  return dsn
 
 
 def _memory(text: str) -> str:

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from leaderboard.api import history
-from leaderboard.api.answers import HISTORY, LIVE, instant
+from leaderboard.api.answers import HISTORY, LIVE
 from leaderboard.api.boards import AUTO, Boards, Question
 from leaderboard.api.brackets import Brackets
 from leaderboard.api.breaker import StoreDown
@@ -82,13 +82,14 @@ def starts_until(size: WindowSize, at: int, points: int) -> list[int]:
   return starts[::-1]
 
 
-async def read_trend(boards: Boards, trend: Trend) -> dict[str, Any]:
-  """The item in each of the windows: see schemas.Trend.
+async def read_trend(boards: Boards, trend: Trend) -> tuple[dict[str, Any], float]:
+  """The item in each of the windows, see schemas.Trend, and when the store was read.
 
   Raises:
     Problem: no store can tell, or not now.
   """
   failed: list[str] = []
+  absent = False
   for path, read in ((HISTORY, _from_history), (LIVE, _from_live)):
     if getattr(boards, path) is None or trend.path not in (AUTO, path):
       continue
@@ -98,14 +99,22 @@ async def read_trend(boards: Boards, trend: Trend) -> dict[str, Any]:
     except StoreDown as error:
       failed.append(str(error))
       continue
+    if not any(point['stored'] for point in points):
+      absent = True
+      continue
     return {
         'tenant': trend.tenant_id, 'event_type': trend.event_type, 'window': trend.size.label,
         'from': utc(trend.starts[0]), 'to': utc(trend.size.end(trend.starts[-1])),
         'item': trend.item, 'path': path, 'degraded': '; '.join(failed) or None,
-        'as_of': instant(read_at), 'points': points}
+        'points': points}, read_at
   if failed:
     raise Problem(503, 'unavailable', '; '.join(failed), remedy='try again in a moment',
                   retry_secs=1)
+  if absent:
+    raise Problem(404, 'no_board', f'there is no board of tenant {trend.tenant_id!r}, event type '
+                  f'{trend.event_type!r} from {utc(trend.starts[0])} to '
+                  f'{utc(trend.size.end(trend.starts[-1]))}', field='window',
+                  value=trend.size.label, remedy='GET /v1/event_types lists what there is')
   raise bad('path', trend.path, 'the service has no store that answers by this path',
             'leave path out')
 

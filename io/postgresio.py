@@ -336,6 +336,15 @@ def shown(dsn: str) -> str:
   return f'{parts.get("host", "localhost")}:{parts.get("port", 5432)}/{parts.get("dbname", "")}'
 
 
+def readable(dsn: str) -> bool:
+  """Whether this is a connection string, though nothing may answer there.
+
+  >>> readable('postgresql://db/boards'), readable('postgresql://u:p w@host:x/db')
+  (True, False)
+  """
+  return _address(dsn) is not None
+
+
 def _reason(dsn: str, error: Exception) -> str:
   """Why, in one line; a malformed address may show pieces of the password in the error."""
   if _address(secretsio.resolve(dsn)) is None:

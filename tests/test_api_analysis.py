@@ -3,8 +3,8 @@ import collections
 import itertools
 
 import pytest
-from flighttruth import SECS, truth_of
 from randomboards import true_rank
+from spilled import SECS, truth_of
 from test_api_distribution import true_holding, true_percentile
 from test_api_members import ask, some_boards
 
@@ -127,8 +127,8 @@ def test_trend_of_the_last_windows(flight_service):
     assert answer.status_code == 200, answer.text
     return [point['from'] for point in answer.json()['points']]
 
-  assert starts(at='2013-02-09T05:30Z', points=3) == [
-      '2013-02-09T03:00:00Z', '2013-02-09T04:00:00Z', '2013-02-09T05:00:00Z']
+  assert starts(at='2013-02-10T15:30Z', points=3) == [
+      '2013-02-10T13:00:00Z', '2013-02-10T14:00:00Z', '2013-02-10T15:00:00Z']
   newest = max(start for tenant, kind, _, start in truth_of(['1d'])
                if (tenant, kind) == ('JFK', 'flight'))
   assert starts(window='1d', points=2) == [utc(newest - 86_400), utc(newest)]
@@ -161,6 +161,13 @@ def test_mistake_is_named(flight_service, what, params, field):
   problem = answer.json()
   assert (answer.status_code, problem['field']) == (422, field), answer.text
   assert problem['detail']
+
+
+def test_trend_of_nothing_is_not_found(flight_service):
+  for params in ({'tenant': 'JFK', 'at': '2012-02-09'}, {'at': '2013-02-09'},
+                 {'tenant': 'JFK', 'window': '1mo', 'at': '2000-02-09'}):
+    answer = flight_service.get('/v1/leaderboards/flight/trend', params={'item': 'LAX', **params})
+    assert (answer.status_code, answer.json()['type']) == (404, 'urn:topk-leaderboard:no_board')
 
 
 def test_nothing_to_compare_with_is_told(flight_service):

@@ -3,8 +3,8 @@ import itertools
 import random
 
 import pytest
-from flighttruth import asked, truth_of
 from randomboards import true_rank
+from spilled import asked, truth_of
 
 POLICIES = ('ordinal', 'dense', 'competition')
 
