@@ -2,6 +2,7 @@
 import collections
 import copy
 import csv
+import dataclasses
 import io as text_io
 import itertools
 import math
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from leaderboard.transforms import candidates as candidates_module
-from leaderboard.transforms import certify, columnar
+from leaderboard.transforms import certify, columnar, merging
 from leaderboard.transforms.columnar import delta_bytes, merge_encoded, sum_encoded
 from leaderboard.transforms.heavyhitters import HeavyHitters
 from leaderboard.transforms.parameters import Parameters
@@ -72,9 +73,10 @@ def random_tree(rng):
   while len(forest) > 1:
     rng.shuffle(forest)
     left, right = forest.pop(), forest.pop()
-    if rng.random() < 0.3:
-      parts = [part.to_bytes(False) for part in (left, right, *forest[2:])]
-      del forest[2:]
+    if rng.random() < 0.5:
+      taken = rng.randint(0, len(forest))
+      parts = [part.to_bytes(rng.random() < 0.3) for part in (left, right, *forest[:taken])]
+      del forest[:taken]
       left = HeavyHitters.from_bytes(sum_encoded(parts)) if rng.random() < 0.5 else (
           merge_encoded(parts))
     else:
@@ -180,8 +182,25 @@ def certified_by_the_next_largest_upper(lowers, uppers, rest_upper, k):
   return [rank < k or low >= bar for rank, low in enumerate(lowers)]
 
 
+def largest_tau_of_many(parts):
+  return dataclasses.replace(_MERGE_COLUMNS(parts), tau=max(part.tau for part in parts))
+
+
+def untracked_items_of_a_side_not_bounded(uppers, items, spilled):
+  for part, side in spilled:
+    untracked = np.full(len(uppers), part.tau)
+    untracked[side] = 0
+    uppers -= untracked
+
+
+def cut_that_forgets(found):
+  return dataclasses.replace(_CUT(found), tau=found.tau)
+
+
 _ENTER = candidates_module.Candidates.enter
 _MERGE = candidates_module.Candidates.merge
+_MERGE_COLUMNS = merging.merge_columns
+_CUT = merging.cut
 
 
 @pytest.mark.parametrize(('owner', 'name', 'broken'), [
@@ -190,6 +209,10 @@ _MERGE = candidates_module.Candidates.merge
     (candidates_module.Candidates, 'merge', other_side_not_bounded),
     (candidates_module.Candidates, 'enter', exact_side_not_in_the_table),
     (certify, 'certified', certified_by_the_next_largest_upper),
+    (columnar, 'merge_columns', largest_tau_of_many),
+    (merging, '_tighten', untracked_items_of_a_side_not_bounded),
+    (merging, '_entered', lambda found, table, items, weights: table),
+    (merging, 'cut', cut_that_forgets),
 ])
 def test_theorem_check_fails_when_a_rule_is_broken(monkeypatch, owner, name, broken):
   monkeypatch.setattr(owner, name, broken)
@@ -380,7 +403,7 @@ def test_merged_tables_keep_the_promise_of_epsilon_and_delta(at_once):
     parts = []
     for shard in shards:
       if at_once:   # more than _FULL * width: light items are not hashed one by one
-        assert len(shard) > columnar._FULL * width
+        assert len(shard) > merging._FULL * width
         parts.append(HeavyHitters.from_bytes(delta_of(shard, parameters)))
       else:
         parts.append(HeavyHitters.of(parameters))

@@ -43,6 +43,14 @@ def _fitting(total: int) -> int:
   return total
 
 
+def estimates(table: np.ndarray, columns: np.ndarray) -> np.ndarray:
+  """The least cell of each item: from int64[depth, width] and int64[depth, items], depth >= 1."""
+  least = table[0].take(columns[0])
+  for row, column in zip(table[1:], columns[1:], strict=True):
+    np.minimum(least, row.take(column), out=least)
+  return least
+
+
 class CountMinSketch:
   """Estimates weights: `true <= estimate <= true + epsilon * total`.
 
@@ -127,7 +135,7 @@ class CountMinSketch:
     """An upper bound for each item; without a table, the total."""
     if not len(places):
       return np.full(places.shape[1], self.total, np.int64)
-    return np.min(np.take_along_axis(self.table, places, axis=1), axis=0)
+    return estimates(self.table, places)
 
   def enter(self, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Counts distinct items at their places; returns their estimates from before."""

@@ -290,16 +290,36 @@ class HeavyHitters:
     return [state.items[place] for place in order.tolist()], lowers[order], uppers[order]
 
 
+def check_columns(found: wire.Columns) -> None:
+  """Tells whether a summary may have such content, but for items that stand twice.
+
+  Raises:
+    wire.CorruptSummary: none has.
+  """
+  if found.kind == wire.SKETCH:
+    raise wire.CorruptSummary('it is a Count-Min sketch alone')
+  try:
+    Parameters(found.candidates, found.depth, found.width, found.seed, found.batch)
+  except ValueError as error:
+    raise wire.CorruptSummary(f'the content is that of no summary: {error}') from None
+  if found.kind == wire.EXACT:
+    if sum_of(found.lowers) != found.total:
+      raise wire.CorruptSummary('the weights do not add up to the total')
+  # A sum that wrapped is, unsigned, the largest of all.
+  elif max(found.tau, *(int(np.max(values.view(np.uint64), initial=0))
+                        for values in (found.lowers + found.spans, found.table))) > found.total:
+    raise wire.CorruptSummary('a bound is beyond the total')
+
+
 def from_columns(found: wire.Columns) -> HeavyHitters:
   """The summary that these columns hold.
 
   Raises:
     wire.CorruptSummary: no summary has such content.
   """
-  if found.kind == wire.SKETCH:
-    raise wire.CorruptSummary('it is a Count-Min sketch alone')
+  check_columns(found)
+  summary = HeavyHitters(found.candidates, found.depth, found.width, found.seed, found.batch)
   try:
-    summary = HeavyHitters(found.candidates, found.depth, found.width, found.seed, found.batch)
     items = found.items()
   except ValueError as error:
     raise wire.CorruptSummary(f'the content is that of no summary: {error}') from None
@@ -307,19 +327,13 @@ def from_columns(found: wire.Columns) -> HeavyHitters:
     raise wire.CorruptSummary('an item stands twice')
   summary.total, summary.events = found.total, found.events
   if found.kind == wire.EXACT:
-    if sum_of(found.lowers) != found.total:
-      raise wire.CorruptSummary('the weights do not add up to the total')
     summary._pending = dict(zip(items, found.lowers.tolist(), strict=True))
     if len(summary._pending) > summary._room:
       summary._flush_pending()
     return summary
-  uppers = found.lowers + found.spans
-  # A sum that wrapped is, unsigned, the largest of all.
-  if max(found.tau, *(int(np.max(values.view(np.uint64), initial=0))
-                      for values in (uppers, found.table))) > found.total:
-    raise wire.CorruptSummary('a bound is beyond the total')
   state = Candidates(summary.parameters)
-  state.tau, state.items, state.lowers, state.uppers = found.tau, items, found.lowers, uppers
+  state.tau, state.items, state.lowers = found.tau, items, found.lowers
+  state.uppers = found.lowers + found.spans
   state.sketch.total = found.total
   state.sketch.table = found.table.reshape(found.depth, found.width)
   summary._spill_into(state)
