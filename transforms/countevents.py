@@ -11,6 +11,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from leaderboard.transforms import memory
 from leaderboard.transforms.blockcoder import BlockCoder
 from leaderboard.transforms.blocks import EventBlock, OriginRange
 from leaderboard.transforms.counting import BlockCounter, CountedBlock, CountingRules
@@ -78,6 +79,7 @@ class _CountFn(beam.DoFn):
     self._too_late = Metrics.counter('CountEvents', 'events_too_late')
 
   def setup(self) -> None:
+    memory.keep_freed()
     self._counter = BlockCounter(self._rules)
     self._pool = concurrent.futures.ThreadPoolExecutor(_IN_FLIGHT)
 
