@@ -11,6 +11,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from leaderboard.transforms import memory
+from leaderboard.transforms.blockcoder import BlockCoder
 from leaderboard.transforms.blocks import EventBlock, OriginRange
 from leaderboard.transforms.counting import BlockCounter, CountedBlock, CountingRules
 from leaderboard.transforms.events import Refused
@@ -34,10 +36,15 @@ class RefusedBlock(NamedTuple):
   refused: list[Refused]
 
 
-class KeptBlock(NamedTuple):
+@dataclasses.dataclass
+class KeptBlock:
   """The valid events of one block, decoded: what the archive keeps."""
   origin: OriginRange
   events: pa.Table
+
+
+beam.coders.registry.register_coder(EventBlock, BlockCoder)
+beam.coders.registry.register_coder(KeptBlock, BlockCoder)
 
 
 @dataclasses.dataclass
@@ -54,8 +61,11 @@ class CountEvents(beam.PTransform):
   rules: CountingRules
 
   def expand(self, blocks: beam.PCollection) -> Any:
-    return blocks | 'Count' >> beam.ParDo(_CountFn(self.rules)).with_outputs(
+    counted = blocks | 'Count' >> beam.ParDo(_CountFn(self.rules)).with_outputs(
         'accounts', 'rejects', 'too_late', 'kept', main='deltas')
+    counted.deltas.element_type = tuple[BoardCell, bytes]
+    counted.kept.element_type = KeptBlock
+    return counted
 
 
 class _CountFn(beam.DoFn):
@@ -69,6 +79,7 @@ class _CountFn(beam.DoFn):
     self._too_late = Metrics.counter('CountEvents', 'events_too_late')
 
   def setup(self) -> None:
+    memory.keep_freed()
     self._counter = BlockCounter(self._rules)
     self._pool = concurrent.futures.ThreadPoolExecutor(_IN_FLIGHT)
 
