@@ -205,7 +205,7 @@ def check(url, folder, produced):
 
 
 def measure_rate(args, broker, cluster, pool, url, folder):
-  topic = broker.create_topic('full', partitions=args.partitions)
+  topic = broker.create_topic(kafka.unique('full'), partitions=args.partitions)
   began = time.monotonic()
   produced = stream_load.fill(broker.url, topic, args.partitions, stream_load.draw(), args.events,
                               START_MS, args.minutes * 60_000)
@@ -235,7 +235,7 @@ def measure_rate(args, broker, cluster, pool, url, folder):
 
 
 def measure_latency(args, broker, cluster, pool, url, folder, rate):
-  topic = broker.create_topic('live', partitions=args.partitions)
+  topic = broker.create_topic(kafka.unique('live'), partitions=args.partitions)
   ticks, rows, produced = [], [], np.zeros(len(stream_load.BOARDS), np.int64)
   with running(args, broker, topic, cluster, pool, url, folder, f'--early={args.early}'):
     for load in (None, *args.loads):
@@ -261,9 +261,9 @@ def measure_latency(args, broker, cluster, pool, url, folder, rate):
                      'cpu_secs': dict(usage.cpu_secs), 'peak_mb': usage.peak_mb})
     # The coarse sizes speak early more rarely: the end of the topic is not theirs.
     changes = Changes(url)
-  for row, (waits, weights) in zip(rows, _waits(changes, ticks)[1:], strict=True):
+  for row, (waits, weights) in zip(rows, waits_of(changes, ticks)[1:], strict=True):
     row.update(seen=float(weights[np.isfinite(waits)].sum() / weights.sum()), **{
-        f'p{share}_secs': _percentile(waits, weights, share) for share in (50, 99)})
+        f'p{share}_secs': percentile(waits, weights, share) for share in (50, 99)})
   return rows, bool((counted(url, '1m') == produced).all())
 
 
@@ -275,7 +275,7 @@ def _paced(broker, topic, rate, secs, folder):
   return told['moments'], told['sent']
 
 
-def _waits(changes, phases):
+def waits_of(changes, phases):
   """Of each phase: seconds from tick to board, and how many events waited so long."""
   before = collections.Counter()
   found = []
@@ -297,7 +297,7 @@ def _waits(changes, phases):
   return found
 
 
-def _percentile(waits, weights, share):
+def percentile(waits, weights, share):
   order = np.argsort(waits)
   place = np.searchsorted(np.cumsum(weights[order]), weights.sum() * share / 100)
   return float(waits[order][min(place, len(waits) - 1)])
@@ -334,7 +334,7 @@ def _show_usage(row):
     print(f'| {part} | {secs:.1f} | {row["peak_mb"].get(part, 0):,.0f} |')
 
 
-def main(argv=None):
+def arguments(argv=None):
   parser = argparse.ArgumentParser(description=__doc__,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--events', type=int, default=4_000_000,
@@ -360,7 +360,11 @@ def main(argv=None):
   parser.add_argument('--early', default='1s', help='of the job whose latency is measured')
   parser.add_argument('--json', metavar='FILE', help='writes the figures to this file too')
   parser.add_argument('flags', nargs='*', help='further flags of the job, behind --')
-  args = parser.parse_args(argv)
+  return parser.parse_args(argv)
+
+
+def main(argv=None):
+  args = arguments(argv)
   rate, rows, right = None, [], True
   with tempfile.TemporaryDirectory(prefix='topk-speed-') as name, contextlib.ExitStack() as stack:
     folder = pathlib.Path(name)
@@ -375,6 +379,7 @@ def main(argv=None):
       with embedded.start_redis(folder / 'live') as store:
         rows, whole = measure_latency(args, broker, cluster, pool, store.url, folder / 'live',
                                       args.rate or rate['per_sec'])
+      right = right and whole
   show(rate, rows)
   if args.json:
     pathlib.Path(args.json).write_text(json.dumps({'rate': rate, 'latency': rows}, indent=2))
