@@ -219,6 +219,7 @@ def measure_rate(args, broker, cluster, pool, url, folder):
     # The last revision of any size; the last 1d board may have siblings on their way.
     processes.wait_for('not whole', lambda: all(
         counted(url, size).sum() == args.events for size in SIZES.split(',')), 60)
+    state_bytes = _state_bytes(cluster)
   changes = {size: Changes(url, size) for size in SIZES.split(',')}
   first = min(told.first_ms for told in changes.values())
   last = max(int(moments[-1]) for told in changes.values() for moments, _ in told.boards.values())
@@ -229,6 +230,7 @@ def measure_rate(args, broker, cluster, pool, url, folder):
       'from_first_to_last_board_secs': (last - first) / 1000,
       'per_sec': (args.events - minutes.events(first + 1000)) / ((last - first) / 1000),
       'boards': {size: len(told.boards) for size, told in changes.items()},
+      'state_bytes': state_bytes,
       'cpu_secs': usage.since(first), 'start_cpu_secs': {
           part: usage.cpu_secs[part] - secs for part, secs in usage.since(first).items()},
       'peak_mb': usage.peak_mb}
@@ -258,6 +260,7 @@ def measure_latency(args, broker, cluster, pool, url, folder, rate):
       if load:
         rows.append({'load': load, 'wanted_per_sec': wanted,
                      'sent_per_sec': int(sent[-1].sum()) / secs,
+                     'state_bytes_per_event': _state_bytes(cluster) / int(produced.sum()),
                      'cpu_secs': dict(usage.cpu_secs), 'peak_mb': usage.peak_mb})
     # The coarse sizes speak early more rarely: the end of the topic is not theirs.
     changes = Changes(url)
@@ -265,6 +268,12 @@ def measure_latency(args, broker, cluster, pool, url, folder, rate):
     row.update(seen=float(weights[np.isfinite(waits)].sum() / weights.sum()), **{
         f'p{share}_secs': percentile(waits, weights, share) for share in (50, 99)})
   return rows, bool((counted(url, '1m') == produced).all())
+
+
+def _state_bytes(cluster):
+  """The size of the newest checkpoint."""
+  (told,) = cluster.unfinished_jobs()
+  return told.checkpoints.state_bytes
 
 
 def _paced(broker, topic, rate, secs, folder):
@@ -316,13 +325,15 @@ def show(rate, rows):
                           ('Kafka -> Flink -> Redis', rate['per_sec'])):
       print(f'| {name} | {per_sec:,.0f} | {per_sec / plain:.2f} |')
     print(f'\nfirst board {rate["first_board_secs"]:.1f} s after submission, then '
-          f'{rate["from_first_to_last_board_secs"]:.1f} s to the last\n')
+          f'{rate["from_first_to_last_board_secs"]:.1f} s to the last; checkpointed state '
+          f'{rate["state_bytes"] / 1e6:.0f} MB\n')
     _show_usage(rate)
   if rows:
-    print('\n| load | events/s | p50, s | p99, s | seen |\n|---|---|---|---|---|')
+    print('\n| load | events/s | p50, s | p99, s | seen | state, bytes per event so far |\n'
+          '|---|---|---|---|---|---|')
     for row in rows:
       print(f'| {row["load"]:.0%} | {row["sent_per_sec"]:,.0f} | {row["p50_secs"]:.2f} | '
-            f'{row["p99_secs"]:.2f} | {row["seen"]:.1%} |')
+            f'{row["p99_secs"]:.2f} | {row["seen"]:.1%} | {row["state_bytes_per_event"]:.1f} |')
     for row in rows:
       print(f'\n{row["load"]:.0%}:')
       _show_usage(row)
