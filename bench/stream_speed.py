@@ -65,6 +65,7 @@ class Usage:
 
   def __enter__(self):
     self.cpu_secs, self.peak_mb, self.history = {}, {}, []
+    self._parts = {}
     self._before, self._now = self._look(), {}
     self._ended = threading.Event()
     self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -104,7 +105,9 @@ class Usage:
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
       with contextlib.suppress(psutil.Error):
         command = ' '.join(process.cmdline())
-        part = next((name for word, name in _PARTS if word in command), 'benchmark')
+        # Of a process that has ended no command is told any more.
+        part = self._parts.setdefault(process.pid, next(
+            (name for word, name in _PARTS if word in command), 'benchmark'))
         times = process.cpu_times()
         found[process.pid] = part, times.user + times.system, process.memory_info().rss, True
     return found
@@ -357,7 +360,7 @@ def arguments(argv=None):
   parser.add_argument('--parallelism', type=int, default=2, help='of the job, in slots')
   parser.add_argument('--workers', type=int, default=2,
                       help='Python processes; 0: threads of this one (LOOPBACK)')
-  parser.add_argument('--checkpoint', type=int, default=2000, help='interval in ms')
+  parser.add_argument('--checkpoint', type=int, default=10_000, help='interval in ms')
   parser.add_argument('--bundle', type=int, default=100,
                       help='ms that Flink keeps a bundle open at most; its own default is 1000')
   parser.add_argument('--loads', default='0.1,0.5,0.9',
