@@ -65,6 +65,7 @@ class Usage:
 
   def __enter__(self):
     self.cpu_secs, self.peak_mb, self.history = {}, {}, []
+    self._parts = {}
     self._before, self._now = self._look(), {}
     self._ended = threading.Event()
     self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -104,7 +105,9 @@ class Usage:
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
       with contextlib.suppress(psutil.Error):
         command = ' '.join(process.cmdline())
-        part = next((name for word, name in _PARTS if word in command), 'benchmark')
+        # Of a process that has ended no command is told any more.
+        part = self._parts.setdefault(process.pid, next(
+            (name for word, name in _PARTS if word in command), 'benchmark'))
         times = process.cpu_times()
         found[process.pid] = part, times.user + times.system, process.memory_info().rss, True
     return found
@@ -205,7 +208,7 @@ def check(url, folder, produced):
 
 
 def measure_rate(args, broker, cluster, pool, url, folder):
-  topic = broker.create_topic('full', partitions=args.partitions)
+  topic = broker.create_topic(kafka.unique('full'), partitions=args.partitions)
   began = time.monotonic()
   produced = stream_load.fill(broker.url, topic, args.partitions, stream_load.draw(), args.events,
                               START_MS, args.minutes * 60_000)
@@ -219,6 +222,7 @@ def measure_rate(args, broker, cluster, pool, url, folder):
     # The last revision of any size; the last 1d board may have siblings on their way.
     processes.wait_for('not whole', lambda: all(
         counted(url, size).sum() == args.events for size in SIZES.split(',')), 60)
+    state_bytes = _state_bytes(cluster)
   changes = {size: Changes(url, size) for size in SIZES.split(',')}
   first = min(told.first_ms for told in changes.values())
   last = max(int(moments[-1]) for told in changes.values() for moments, _ in told.boards.values())
@@ -229,13 +233,14 @@ def measure_rate(args, broker, cluster, pool, url, folder):
       'from_first_to_last_board_secs': (last - first) / 1000,
       'per_sec': (args.events - minutes.events(first + 1000)) / ((last - first) / 1000),
       'boards': {size: len(told.boards) for size, told in changes.items()},
+      'state_bytes': state_bytes,
       'cpu_secs': usage.since(first), 'start_cpu_secs': {
           part: usage.cpu_secs[part] - secs for part, secs in usage.since(first).items()},
       'peak_mb': usage.peak_mb}
 
 
 def measure_latency(args, broker, cluster, pool, url, folder, rate):
-  topic = broker.create_topic('live', partitions=args.partitions)
+  topic = broker.create_topic(kafka.unique('live'), partitions=args.partitions)
   ticks, rows, produced = [], [], np.zeros(len(stream_load.BOARDS), np.int64)
   with running(args, broker, topic, cluster, pool, url, folder, f'--early={args.early}'):
     for load in (None, *args.loads):
@@ -258,13 +263,20 @@ def measure_latency(args, broker, cluster, pool, url, folder, rate):
       if load:
         rows.append({'load': load, 'wanted_per_sec': wanted,
                      'sent_per_sec': int(sent[-1].sum()) / secs,
+                     'state_bytes_per_event': _state_bytes(cluster) / int(produced.sum()),
                      'cpu_secs': dict(usage.cpu_secs), 'peak_mb': usage.peak_mb})
     # The coarse sizes speak early more rarely: the end of the topic is not theirs.
     changes = Changes(url)
-  for row, (waits, weights) in zip(rows, _waits(changes, ticks)[1:], strict=True):
+  for row, (waits, weights) in zip(rows, waits_of(changes, ticks)[1:], strict=True):
     row.update(seen=float(weights[np.isfinite(waits)].sum() / weights.sum()), **{
-        f'p{share}_secs': _percentile(waits, weights, share) for share in (50, 99)})
+        f'p{share}_secs': percentile(waits, weights, share) for share in (50, 99)})
   return rows, bool((counted(url, '1m') == produced).all())
+
+
+def _state_bytes(cluster):
+  """The size of the newest checkpoint."""
+  (told,) = cluster.unfinished_jobs()
+  return told.checkpoints.state_bytes
 
 
 def _paced(broker, topic, rate, secs, folder):
@@ -275,7 +287,7 @@ def _paced(broker, topic, rate, secs, folder):
   return told['moments'], told['sent']
 
 
-def _waits(changes, phases):
+def waits_of(changes, phases):
   """Of each phase: seconds from tick to board, and how many events waited so long."""
   before = collections.Counter()
   found = []
@@ -297,7 +309,7 @@ def _waits(changes, phases):
   return found
 
 
-def _percentile(waits, weights, share):
+def percentile(waits, weights, share):
   order = np.argsort(waits)
   place = np.searchsorted(np.cumsum(weights[order]), weights.sum() * share / 100)
   return float(waits[order][min(place, len(waits) - 1)])
@@ -316,13 +328,15 @@ def show(rate, rows):
                           ('Kafka -> Flink -> Redis', rate['per_sec'])):
       print(f'| {name} | {per_sec:,.0f} | {per_sec / plain:.2f} |')
     print(f'\nfirst board {rate["first_board_secs"]:.1f} s after submission, then '
-          f'{rate["from_first_to_last_board_secs"]:.1f} s to the last\n')
+          f'{rate["from_first_to_last_board_secs"]:.1f} s to the last; checkpointed state '
+          f'{rate["state_bytes"] / 1e6:.0f} MB\n')
     _show_usage(rate)
   if rows:
-    print('\n| load | events/s | p50, s | p99, s | seen |\n|---|---|---|---|---|')
+    print('\n| load | events/s | p50, s | p99, s | seen | state, bytes per event so far |\n'
+          '|---|---|---|---|---|---|')
     for row in rows:
       print(f'| {row["load"]:.0%} | {row["sent_per_sec"]:,.0f} | {row["p50_secs"]:.2f} | '
-            f'{row["p99_secs"]:.2f} | {row["seen"]:.1%} |')
+            f'{row["p99_secs"]:.2f} | {row["seen"]:.1%} | {row["state_bytes_per_event"]:.1f} |')
     for row in rows:
       print(f'\n{row["load"]:.0%}:')
       _show_usage(row)
@@ -334,7 +348,7 @@ def _show_usage(row):
     print(f'| {part} | {secs:.1f} | {row["peak_mb"].get(part, 0):,.0f} |')
 
 
-def main(argv=None):
+def arguments(argv=None):
   parser = argparse.ArgumentParser(description=__doc__,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--events', type=int, default=4_000_000,
@@ -346,7 +360,7 @@ def main(argv=None):
   parser.add_argument('--parallelism', type=int, default=2, help='of the job, in slots')
   parser.add_argument('--workers', type=int, default=2,
                       help='Python processes; 0: threads of this one (LOOPBACK)')
-  parser.add_argument('--checkpoint', type=int, default=2000, help='interval in ms')
+  parser.add_argument('--checkpoint', type=int, default=10_000, help='interval in ms')
   parser.add_argument('--bundle', type=int, default=100,
                       help='ms that Flink keeps a bundle open at most; its own default is 1000')
   parser.add_argument('--loads', default='0.1,0.5,0.9',
@@ -360,7 +374,11 @@ def main(argv=None):
   parser.add_argument('--early', default='1s', help='of the job whose latency is measured')
   parser.add_argument('--json', metavar='FILE', help='writes the figures to this file too')
   parser.add_argument('flags', nargs='*', help='further flags of the job, behind --')
-  args = parser.parse_args(argv)
+  return parser.parse_args(argv)
+
+
+def main(argv=None):
+  args = arguments(argv)
   rate, rows, right = None, [], True
   with tempfile.TemporaryDirectory(prefix='topk-speed-') as name, contextlib.ExitStack() as stack:
     folder = pathlib.Path(name)
@@ -375,6 +393,7 @@ def main(argv=None):
       with embedded.start_redis(folder / 'live') as store:
         rows, whole = measure_latency(args, broker, cluster, pool, store.url, folder / 'live',
                                       args.rate or rate['per_sec'])
+      right = right and whole
   show(rate, rows)
   if args.json:
     pathlib.Path(args.json).write_text(json.dumps({'rate': rate, 'latency': rows}, indent=2))

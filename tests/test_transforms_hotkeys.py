@@ -23,6 +23,14 @@ def test_a_board_is_spread_once_it_is_busy():
   assert {shard[1:] for shard in shards} == {HOT}
 
 
+def test_a_board_that_is_busy_in_the_long_run_alone_is_not_spread():
+  route, outputs = hotkeys._RouteFn(shards=3, hot_deltas=2), []
+  for _ in range(5):
+    route.start_bundle()
+    outputs += routed(route, [HOT, HOT])
+  assert outputs == [(HOT, b'delta')] * 10
+
+
 def test_every_board_is_spread_when_asked():
   outputs = routed(hotkeys._RouteFn(shards=2, hot_deltas=0), [HOT, COLD])
   assert all(isinstance(output, TaggedOutput) for output in outputs)

@@ -104,6 +104,8 @@ def test_coarse_windows_speak_early_less_often():
   cascade = CascadeWindows(sizes, PARAMETERS, bounded=False, early_secs=10)
   assert [(size.label, cascade._sum(size, None).early_secs) for size in sizes] == [
       ('1m', 10), ('5m', 15), ('1h_every_1m', 180), ('1h', 180), ('1d', 4320), ('1w', 30_240)]
+  often = CascadeWindows(sizes, PARAMETERS, bounded=False, early_secs=1)
+  assert [often._sum(size, None).early_secs for size in sizes[:2]] == [1, 15]
   assert CascadeWindows(sizes, PARAMETERS, False)._sum(sizes[-1], None).early_secs is None
 
 

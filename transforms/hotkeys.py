@@ -35,8 +35,8 @@ class SpreadHotKeys(beam.PTransform):
     parameters: of the summaries.
     allowed_lateness_secs, early_secs: of the level that follows: see CascadeWindows.
     shards: workers that share a hot board.
-    hot_deltas: a board is hot once a worker has passed on so many deltas of it; 0 takes
-      every board for hot.
+    hot_deltas: a board is hot once a worker has passed on so many deltas of it in one bundle; 0
+      takes every board for hot.
   Input: (BoardCell, encoded summary), the timestamp lying in the base window.
   Output: the same, in the global window, with fewer elements for hot boards.
   """
@@ -76,6 +76,11 @@ class _RouteFn(beam.DoFn):
     self._shards = shards
     self._hot_deltas = hot_deltas
     self._seen: collections.Counter[BoardCell] = collections.Counter()
+
+  def start_bundle(self) -> None:
+    # In the long run every live board has many deltas, one or two a second: the detour would only
+    # take their time.
+    self._seen.clear()
 
   def process(self, delta: tuple[BoardCell, bytes]) -> Iterator[Any]:
     board, summary = delta

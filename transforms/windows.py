@@ -24,7 +24,8 @@ LATENESS_MARGIN_SECS = 3600
 # The fifth of January 1970 was a Monday.
 _MONDAY_SECS = 4 * 86_400
 # An early pane of a level is one more delta for the next, which an endless level keeps until its
-# window is done, and merges again at each firing: a window speaks early so many times at most.
+# window is done, and merges again at each firing: a window speaks early so many times at most. The
+# finest speaks as often as asked.
 _EARLY_PANES = 20
 
 
@@ -64,7 +65,8 @@ class CascadeWindows(beam.PTransform):
       start is simply part of the key: a window of a key costs a local runner 0.3 ms, a key
       a tenth of that.
     allowed_lateness_secs: how late an event may be and still refine its boards.
-    early_secs: see `board_trigger`; of a coarse size, a twentieth of its length if that is longer.
+    early_secs: see `board_trigger`; of all sizes but the finest, a twentieth of the length if that
+      is longer.
   Input: (BoardCell, encoded summary), the timestamp being the base window's start; of bounded
     input the timestamp does not matter.
   Output: {size label: PCollection of (BoardCell, encoded summary of the whole board)}.
@@ -103,7 +105,9 @@ class CascadeWindows(beam.PTransform):
   def _sum(self, size: WindowSize, mode: Any) -> '_SumWindows':
     bucket = next((other for other in self.sizes
                    if other.feeder(self.sizes) == size and not other.period_secs), size)
-    early_secs = self.early_secs and max(self.early_secs, size.secs // _EARLY_PANES)
+    early_secs = self.early_secs
+    if early_secs and size != self.sizes[0]:
+      early_secs = max(early_secs, size.secs // _EARLY_PANES)
     return _SumWindows(size, bucket, mode, self.parameters,
                        self.allowed_lateness_secs + LATENESS_MARGIN_SECS, early_secs)
 
