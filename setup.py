@@ -22,7 +22,7 @@ setuptools.setup(
         **{'leaderboard.' + room: ['py.typed'] for room in ROOMS},
         'leaderboard.io': ['py.typed', 'lua/*.lua', 'sql/*.sql'],
         'leaderboard.pipelines': ['py.typed', 'sizing.json'],
-        'leaderboard.templates': ['py.typed', '*/metadata.json', '*/launch.py'],
+        'leaderboard.templates': ['py.typed', '*/launch.py', '*/metadata.json', '*/README.md'],
     },
     install_requires=[
         'apache-beam>=2.70,<3',

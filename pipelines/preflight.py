@@ -38,3 +38,10 @@ def _told(probe: Probe) -> str | None:
   except (RedisUnavailable, PostgresUnavailable, KafkaUnavailable, ValueError, OSError) as error:
     return f'{probe.flag}: {error}'
   return None
+
+
+def print_tried(probes: Sequence[Probe]) -> None:
+  """Tells what `--preflight=only` found in reach."""
+  print('preflight: source and stores are in reach, and the options are right')
+  for probe in probes:
+    print(f'  {probe.flag:<15} {probe.place}')

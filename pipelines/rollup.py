@@ -18,17 +18,24 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from leaderboard.io.historyio import History, ReadSummaries
 from leaderboard.pipelines.checks import (
+  EMBEDDED,
+  LOG_LEVELS,
+  ONLY,
+  PREFLIGHT,
   Parser,
   Problems,
   UsageError,
   beam_options,
   moment,
+  one_of,
   parse_known,
+  refuse_shown_secrets,
   utc,
   whole,
   writable,
 )
 from leaderboard.pipelines.command import command
+from leaderboard.pipelines.preflight import print_tried
 from leaderboard.pipelines.report import Revision
 from leaderboard.pipelines.stores import WRITTEN, Stores, add_store_flags, resolve_stores
 from leaderboard.transforms.boards import (
@@ -75,6 +82,7 @@ class RollUpJob:
   generation: int
   stores: Stores
   report: str | None
+  preflight: str
   log_level: str
   beam: PipelineOptions
 
@@ -136,7 +144,7 @@ def parse(argv: Sequence[str]) -> RollUpJob:
   Raises:
     UsageError: with every problem at once.
   """
-  args, rest = parse_known(_parser(), argv)
+  args, rest = parse_known(parser(), argv)
   problems = Problems()
   zone = problems.check('--time_zone', check_time_zone, args.time_zone)
   size = zone and problems.check('--from_size', _from_size, args.from_size, zone)
@@ -155,15 +163,20 @@ def parse(argv: Sequence[str]) -> RollUpJob:
   stores = resolve_stores(problems, args)
   if args.report:
     problems.check('--report', writable, str(pathlib.Path(args.report).absolute().parent))
+  problems.check('--preflight', one_of, args.preflight, PREFLIGHT)
+  problems.check('--log_level', one_of, args.log_level, LOG_LEVELS)
+  beam = beam_options(rest)
+  refuse_shown_secrets(problems, beam, redis=args.redis, postgres=args.postgres)
   if problems.found:
     raise UsageError(problems.found)
   return RollUpJob(
       size=size, sizes=sizes, time_zone=zone, from_secs=from_secs, to_secs=to_secs, keep=keep,
-      generation=generation, stores=stores, report=args.report, log_level=args.log_level,
-      beam=beam_options(rest))
+      generation=generation, stores=stores, report=args.report, preflight=args.preflight,
+      log_level=args.log_level, beam=beam)
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
+  """The flags of a roll-up."""
   parser = Parser(prog=PROG, epilog=EPILOG, allow_abbrev=False,
                   formatter_class=argparse.RawDescriptionHelpFormatter,
                   description='Merges boards that PostgreSQL holds into boards of coarser windows.')
@@ -185,9 +198,11 @@ def _parser() -> Parser:
   add('--generation', default='0', metavar='N',
       help='the least generation of a board; otherwise the highest among its parts (default 0)')
   add('--report', metavar='FILE', help='writes the closing account as JSON to this file too')
-  add('--log_level', default='CRITICAL',
-      choices=['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'],
-      help='what the libraries may say (default CRITICAL)')
+  add('--preflight', default='on', metavar='WHEN',
+      help='tries the stores first and tells all that is out of reach: on (default), only, which '
+      'then ends and changes nothing, or off')
+  add('--log_level', default='CRITICAL', metavar='LEVEL',
+      help='what the libraries may say: DEBUG, INFO, WARNING, ERROR or CRITICAL (default)')
   add_store_flags(parser, WRITTEN)
   return parser
 
@@ -229,8 +244,10 @@ def run(argv: Sequence[str] | None = None) -> RollUpReport:
   logging.basicConfig()
   logging.getLogger().setLevel(job.log_level)
   started = time.monotonic()
-  with job.stores.open() as stores:
+  with job.stores.open(job.preflight) as stores:
     assert stores.postgres
+    if job.preflight == ONLY:
+      return tried(job)
     parts = _parts(job, stores.postgres)
     expected = _expected(job, stores.postgres, parts)
     with beam.Pipeline(options=job.beam) as pipeline:
@@ -250,6 +267,37 @@ def run(argv: Sequence[str] | None = None) -> RollUpReport:
     with open(job.report, 'w', encoding='utf-8') as file:
       json.dump(report.as_json(), file, indent=2)
   return report
+
+
+def launch(argv: Sequence[str] | None = None) -> Any:
+  """Starts the roll-up on a cluster and returns at once: what a template's launcher calls.
+
+  Returns:
+    The runner's own handle, or None where the job was only tried.
+
+  Raises:
+    UsageError: as `run`.
+  """
+  job = parse(sys.argv[1:] if argv is None else argv)
+  if EMBEDDED in (job.stores.redis, job.stores.postgres):
+    raise UsageError([f'--redis, --postgres: {EMBEDDED} servers end with this program; name '
+                      f'servers that the workers reach'])
+  logging.basicConfig()
+  logging.getLogger().setLevel(job.log_level)
+  with job.stores.open(job.preflight) as stores:
+    assert stores.postgres
+    if job.preflight == ONLY:
+      tried(job)
+      return None
+    pipeline = beam.Pipeline(options=job.beam)
+    build(pipeline, job, _parts(job, stores.postgres), stores)
+    return pipeline.run()
+
+
+def tried(job: RollUpJob) -> RollUpReport:
+  """Says that the stores are in reach; the report of a job that made nothing."""
+  print_tried(job.stores.probes())
+  return RollUpReport({}, {}, {}, {}, 0.0)
 
 
 def _parts(job: RollUpJob, dsn: str) -> Parts:

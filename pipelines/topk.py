@@ -21,6 +21,7 @@ from leaderboard.pipelines import show
 from leaderboard.pipelines.checks import EMBEDDED, ONLY, UsageError
 from leaderboard.pipelines.command import command
 from leaderboard.pipelines.jobs import TopKJob, parse
+from leaderboard.pipelines.preflight import print_tried
 from leaderboard.pipelines.report import Progress, Report, close_account
 from leaderboard.pipelines.stores import Stores
 from leaderboard.transforms.countevents import CountEvents
@@ -159,9 +160,7 @@ def opened(job: TopKJob) -> Iterator[Stores]:
 
 def tried(job: TopKJob) -> Report:
   """Says that everything is in reach; the report of a job that counted nothing."""
-  print('preflight: source and stores are in reach, and the options are right')
-  for probe in (*job.source.probes(), *job.stores.probes()):
-    print(f'  {probe.flag:<15} {probe.place}')
+  print_tried([*job.source.probes(), *job.stores.probes()])
   return Report(0, 0, {}, 0, {}, 0, None, 0, 0.0)
 
 

@@ -1,3 +1,4 @@
-"""Flex Templates: what the console asks for, made from the options, and the launchers."""
+"""Flex Templates: what the console asks for, made from the options, the launchers, and what a new
+release does to a running job."""
 
-__all__ = ['metadata', 'parameters']
+__all__ = ['graphs', 'metadata', 'parameters', 'readme', 'spec', 'update']

@@ -4,9 +4,15 @@ import dataclasses
 _DURATION = r'^([1-9][0-9]*[smhd]|0s?)$'
 _NUMBER = r'^[0-9]+$'
 _SIZES = r'^([1-9][0-9]*[smhd]|1w|1mo)(,([1-9][0-9]*[smhd]|1w|1mo))*$'
+_SIZE = r'^([1-9][0-9]*[smhd]|1w|1mo)$'
 _MOMENT = r'^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?$'
-_STORE = r'^([a-z+]+:\/\/[^\n\r]+|env:[A-Za-z_][A-Za-z0-9_]*|file:[^\n\r]+|embedded)$'
-_FOLDER = r'^[^\n\r]+$'
+_REFERENCE = (r'secret:\/\/projects\/[^\n\r\/]+\/secrets\/[^\n\r\/]+(\/versions\/[^\n\r\/]+)?|'
+              r'env:[A-Za-z_][A-Za-z0-9_]*|file:[^\n\r]+')
+# A URL with a user and no password, or a reference to one that has it.
+_REDIS, _POSTGRES = (fr'^({schemes}:\/\/([^\n\r:@\/]*@)?[^\n\r@]+|{_REFERENCE})$' for schemes in (
+    r'rediss?(\+cluster)?', r'postgres(ql)?'))
+_GCS = r'gs:\/\/[^\n\r,]+'
+_PATH = r'^[^\n\r]+$'
 SOURCE, TARGET, BOARDS, EVENTS, STREAM, RUN = (
     'Source', 'Target', 'Boards', 'Events', 'Streaming', 'Running')
 
@@ -24,7 +30,6 @@ class Parameter:
     enum: all values; None where they are open.
     kind: paramType of the service.
     parent, triggers: another parameter, and its values that make this one meaningful.
-    required: whether a job cannot go without.
     hidden: not shown, for it means something on one's own machine alone.
   """
   label: str
@@ -36,7 +41,6 @@ class Parameter:
   kind: str = 'TEXT'
   parent: str | None = None
   triggers: tuple[str, ...] = ()
-  required: bool = False
   hidden: bool = False
 
 
@@ -50,43 +54,46 @@ def _number(label: str, group: str, example: str, **more: object) -> Parameter:
 
 
 def _choice(label: str, group: str, *enum: str, **more: object) -> Parameter:
-  return Parameter(label, group, enum[0], 'other', None, enum, 'ENUM',
-                   **more)   # type: ignore[arg-type]
+  return Parameter(label, group, enum[0], 'other', **{'enum': enum, 'kind': 'ENUM', **more})   # type: ignore[arg-type]
 
 
 # By option, in the order of the form.
 PARAMETERS: dict[str, Parameter] = {
     'input': Parameter(
-        'Files of events', SOURCE, 'gs://my-bucket/events/*.jsonl.gz', '', _FOLDER),
+        'Files of events', SOURCE, 'gs://my-bucket/events/*.jsonl.gz', '/data/events',
+        f'^{_GCS}(,{_GCS})*$'),
     'kafka': Parameter(
         'Kafka brokers', SOURCE, 'kafka-1:9092,kafka-2:9092', 'kafka-1',
         r'^[^\s:,]+:[0-9]+(,[^\s:,]+:[0-9]+)*$'),
     'topics': Parameter('Kafka topics', SOURCE, '^events-.*', '', r'^\S+$'),
     'kafka_config': Parameter(
-        'File of Kafka settings', SOURCE, '/etc/kafka/client.properties', '', _FOLDER),
+        'File of Kafka settings', SOURCE, 'gs://my-bucket/kafka.properties', 'client.properties',
+        f'^({_GCS}|\\/[^\\n\\r]+)$', parent='kafka'),
     'kafka_start': Parameter(
         'Where a new job begins', SOURCE, 'latest', 'soon',
         r'^(earliest|latest|committed|' + _MOMENT[1:-1] + ')$'),
     'kafka_group': Parameter('Kafka consumer group', SOURCE, 'leaderboards', '', r'^\S+$'),
     'idle': _duration('Idle partitions are left out after', SOURCE, '1m'),
-    'kafka_readers': _number('Readers of Kafka', SOURCE, '4'),
-    'stop_at_end': _choice('Stop at the end', SOURCE, 'true', 'false'),
+    'kafka_readers': _number('Readers of Kafka', SOURCE, '4', parent='kafka'),
+    'stop_at_end': _choice('Stop at the end', SOURCE, 'true', 'false', kind='BOOLEAN',
+                           parent='kafka'),
     'subscription': Parameter(
         'Pub/Sub subscription', SOURCE, 'projects/my-project/subscriptions/events', 'events',
         r'^projects\/[^\n\r\/]+\/subscriptions\/[^\n\r\/]+$', kind='PUBSUB_SUBSCRIPTION'),
     'timestamp_attribute': Parameter(
         'Attribute with the event time', SOURCE, 'ts', '', r'^\S+$'),
     'id_label': Parameter('Attribute that identifies a message', SOURCE, 'uid', '', r'^\S+$'),
-    'archive': Parameter('Archive of events', SOURCE, 'gs://my-bucket/boards', '', _FOLDER),
+    'archive': Parameter('Archive of events', SOURCE, 'gs://my-bucket/boards', '/boards',
+                         f'^{_GCS}$', kind='GCS_READ_FOLDER'),
     'from': Parameter(
-        'Start of the time', SOURCE, '2013-07-01', 'July', _MOMENT, required=True),
-    'to': Parameter('End of the time', SOURCE, '2013-07-08T00:00Z', 'July', _MOMENT,
-                    required=True),
+        'Start of the time', SOURCE, '2013-07-01', 'July', _MOMENT),
+    'to': Parameter('End of the time', SOURCE, '2013-07-08', 'July', _MOMENT),
     'timestamp_format': _choice('Format of `timestamp`', EVENTS, 'epoch_ms', 'epoch_s', 'rfc3339'),
     'item_path': Parameter(
         'Where types keep their item', EVENTS, 'song_play=metadata.song_id', 'song_play',
         r'^[^=,\s]+=[^=,\s]+(,[^=,\s]+=[^=,\s]+)*$'),
     'max_event_bytes': _number('Longest event, bytes', EVENTS, '1048576'),
+    'from_size': Parameter('Size of the stored boards', BOARDS, '1h', '1', _SIZE),
     'windows': Parameter('Window sizes', BOARDS, '1m,5m,1h,1d', '1m,5', _SIZES),
     'time_zone': Parameter('Time zone of days', BOARDS, 'Europe/Berlin', 'Middle Earth',
                            r'^[A-Za-z0-9_+\/-]+$'),
@@ -111,20 +118,23 @@ PARAMETERS: dict[str, Parameter] = {
     'watch': _duration('Look for new files every', STREAM, '10s', parent='input'),
     'replay_bytes': _number('Step of a replay, bytes', STREAM, '1048576', parent='input'),
     'redis': Parameter(
-        'Redis', TARGET, 'secret://projects/my-project/secrets/redis-url', 'cache', _STORE),
+        'Redis', TARGET, 'secret://projects/my-project/secrets/redis-url',
+        'redis://:word@cache:6379/0', _REDIS),
     'redis_ttl': Parameter(
         'How long boards stay in Redis', TARGET, '1m=2h,1h=7d', '1m',
         r'^[^=,\s]+=[1-9][0-9]*[smhd](,[^=,\s]+=[1-9][0-9]*[smhd])*$', parent='redis'),
     'on_redis_failure': _choice('When Redis stays away', TARGET, 'fail', 'skip', parent='redis'),
     'postgres': Parameter(
-        'PostgreSQL', TARGET, 'secret://projects/my-project/secrets/postgres-dsn', 'db', _STORE),
-    'parquet': Parameter('Parquet folder', TARGET, 'gs://my-bucket/boards', '', _FOLDER),
-    'rejects': Parameter('Folder of rejects and accounts', TARGET, 'gs://my-bucket/ledger', '',
-                         _FOLDER),
+        'PostgreSQL', TARGET, 'secret://projects/my-project/secrets/postgres-dsn',
+        'postgresql://user:word@db/boards', _POSTGRES),
+    'parquet': Parameter('Parquet folder', TARGET, 'gs://my-bucket/boards', '/boards', f'^{_GCS}$',
+                         kind='GCS_WRITE_FOLDER'),
+    'rejects': Parameter('Folder of rejects and accounts', TARGET, 'gs://my-bucket/ledger',
+                         '/ledger', f'^{_GCS}$', kind='GCS_WRITE_FOLDER'),
     'dead_letters': Parameter(
         'Topic of rejects', TARGET, 'projects/my-project/topics/dead', '', r'^\S+$'),
-    'data_dir': Parameter('Folder of embedded servers', TARGET, 'data', '', _FOLDER, hidden=True),
-    'report': Parameter('File of the closing account', RUN, 'report.json', '', _FOLDER,
+    'data_dir': Parameter('Folder of embedded servers', TARGET, 'data', '', _PATH, hidden=True),
+    'report': Parameter('File of the closing account', RUN, 'report.json', '', _PATH,
                         hidden=True),
     'preflight': _choice('Try the resources first', RUN, 'on', 'only', 'off'),
     'log_level': _choice('Log level', RUN, 'ERROR', 'DEBUG', 'INFO', 'WARNING', 'CRITICAL'),

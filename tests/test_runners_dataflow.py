@@ -1,8 +1,8 @@
 """Dataflow, as far as it goes without a cloud: the graph that would be submitted.
 
-The graph is held against `data/dataflow_graph.txt`. A changed label or coder there means that a
-running job cannot be updated in place: change it on purpose, and write it anew with
-`python tests/test_runners_dataflow.py`.
+The graph is held against `data/dataflow_graph.txt`, that of the last release. A changed label or
+coder there means that a running job cannot be updated in place: the test says what would break.
+Change it on purpose, and write it anew with `python tests/test_runners_dataflow.py`.
 """
 import base64
 import bz2
@@ -17,6 +17,7 @@ from apache_beam.portability.api import beam_runner_api_pb2 as api
 
 from leaderboard.pipelines import topk
 from leaderboard.pipelines.jobs import parse
+from leaderboard.templates import graphs, update
 
 GOLDEN = pathlib.Path(__file__).parent / 'data' / 'dataflow_graph.txt'
 JOB_TYPE_STREAMING = 2   # of the service's enumeration
@@ -39,35 +40,7 @@ def translated(events):
 
 
 def summary(graph) -> str:
-  """Leaf transforms in the order of their labels; of a GroupByKey also how its input is windowed
-  and encoded."""
-  parts = graph.components
-  lines = []
-  for transform in sorted(parts.transforms.values(), key=lambda one: one.unique_name):
-    if transform.subtransforms or not transform.spec.urn:
-      continue
-    line = f'{transform.unique_name}  {transform.spec.urn}'
-    if transform.spec.urn == 'beam:transform:group_by_key:v1':
-      (source,) = transform.inputs.values()
-      collection = parts.pcollections[source]
-      windowing = parts.windowing_strategies[collection.windowing_strategy_id]
-      mode = api.AccumulationMode.Enum.Name(windowing.accumulation_mode)
-      line += (f'\n    {windowing.window_fn.urn} {windowing.window_fn.payload.hex()} {mode} '
-               f'lateness {windowing.allowed_lateness} ms, {_trigger(windowing.trigger)}'
-               f'\n    {_coder(parts, collection.coder_id)}')
-    lines.append(line)
-  return '\n'.join(lines) + '\n'
-
-
-def _trigger(trigger) -> str:
-  return ' '.join(str(trigger).replace('\n', ' ').split())
-
-
-def _coder(parts, coder_id: str) -> str:
-  coder = parts.coders[coder_id]
-  urn = coder.spec.urn.removeprefix('beam:coder:')
-  inner = ', '.join(_coder(parts, one) for one in coder.component_coder_ids)
-  return f'{urn}({inner})' if inner else urn
+  return graphs.as_text(graphs.steps_of(graph))
 
 
 def _functions(graph):
@@ -95,7 +68,8 @@ def _names_our_code(pickled: bytes) -> bool:
 
 def test_graph_is_the_golden_one(sample_events):
   _, graph = translated(sample_events)
-  assert summary(graph) == GOLDEN.read_text()
+  told = update.compare(graphs.from_text(GOLDEN.read_text()), graphs.steps_of(graph))
+  assert summary(graph) == GOLDEN.read_text(), told.as_text()
 
 
 def test_job_is_streaming(sample_events):
