@@ -58,7 +58,8 @@ class LiveBoards:
   def subscriber(self) -> Any:
     """A client of its own for a subscription; of a cluster, whose nodes pass every message on,
     that of one node."""
-    return redis.asyncio.Redis.from_url(self._plain, **self._options)
+    # With protocol 3, redis-py does not know the answer to a ping for one.
+    return redis.asyncio.Redis.from_url(self._plain, protocol=2, **self._options)
 
   async def call(self, call: Callable[[], Awaitable[_T]]) -> _T:
     """Any call of `client`, unless the server is away.

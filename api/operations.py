@@ -136,7 +136,7 @@ async def flush(request: Request, boards: OfApp,
                 authorization: Annotated[str | None, Header()] = None) -> Any:
   """Forgets every answer that this process keeps."""
   token = boards.settings.admin_token
-  shown = (authorization or '').removeprefix('Bearer ')
+  shown = (authorization or '').removeprefix('Bearer').strip()
   if not token or not hmac.compare_digest(token.encode(), shown.encode()):
     raise Problem(401, 'unauthorized', 'flushing takes the token of --admin_token',
                   field='authorization',

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import uvicorn
+from fastapi import FastAPI
 
 from leaderboard.api.app import create_app
+from leaderboard.api.protocol import LimitedProtocol
 from leaderboard.api.settings import Settings, parse
 from leaderboard.io import embedded, postgresio
 from leaderboard.io.flags import EMBEDDED, UsageError
@@ -67,13 +69,23 @@ def address(listening: socket.socket) -> str:
   return f'http://{f"[{host}]" if ":" in host else host}:{port}/'
 
 
-class _Server(uvicorn.Server):
-  """Says where it is as soon as it answers."""
+class Server(uvicorn.Server):
+  """Says where it is as soon as it answers, and ends the streams of changes when it stops, which
+  else it would wait for."""
+
+  def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    super().__init__(config)
+    self._app = app
 
   async def startup(self, sockets: list[socket.socket] | None = None) -> None:
     await super().startup(sockets)
     if self.started and sockets:
       print(f'serving {address(sockets[0])}', flush=True)
+
+  async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    if followed := self._app.state.changes:
+      await followed.close()
+    await super().shutdown(sockets)
 
 
 def _stop(*_: object) -> None:
@@ -88,10 +100,11 @@ def main(argv: Sequence[str] | None = None) -> int:
   try:
     settings = parse(sys.argv[1:] if argv is None else argv)
     with listen(settings) as listening, opened(settings) as servers:
-      server = _Server(uvicorn.Config(
-          create_app(servers), loop='uvloop', http='httptools',
+      app = create_app(servers)
+      server = Server(uvicorn.Config(
+          app, loop='uvloop', http=LimitedProtocol,
           log_level='info' if servers.access_log else 'warning', access_log=servers.access_log,
-          server_header=False, timeout_graceful_shutdown=_SHUTDOWN_SECS))
+          server_header=False, timeout_graceful_shutdown=_SHUTDOWN_SECS), app)
       server.run(sockets=[listening])
       return 0 if server.started else 1
   except UsageError as error:

@@ -11,11 +11,12 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance
 
 CASES = 10_000
+OTHER_CASES = 100   # of an operation that says what there is, or how the service is
 # What the stores hold, so that not every request is of a board that is not there.
 REAL = {'tenant': 'JFK', 'window': '1h', 'at': '2013-02-10T15:30:00Z', 'from': '2013-02-10',
         'to': '2013-02-10T14:00:00Z', 'item': 'LAX', 'with_from': '2013-02-08',
         'with_to': '2013-02-09'}
-STATUSES = {200, 304, 404, 405, 406, 409, 413, 414, 415, 422, 503}
+STATUSES = {200, 304, 400, 401, 404, 405, 406, 413, 414, 415, 422}
 
 
 @pytest.mark.slow
@@ -24,10 +25,12 @@ def test_no_generated_request_is_a_server_error(flight_service):
   operations = [found.ok() for found in schema.get_all_operations()]
   # A stream has no end; its parameters are tried in tests of its own.
   operations = [operation for operation in operations if not operation.path.endswith('/changes')]
+  boards = [operation for operation in operations if '{event_type}' in operation.path]
   statuses = collections.Counter()
   with requests.Session() as session:
     for operation in operations:
-      run(operation, session, statuses, -(-CASES // len(operations)))
+      run(operation, session, statuses,
+          -(-CASES // len(boards)) if operation in boards else OTHER_CASES)
   assert statuses.total() >= CASES
   assert statuses[200] >= CASES // 20 and statuses[422] >= CASES // 20, statuses
 

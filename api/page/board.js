@@ -153,10 +153,8 @@ export class Board {
                     {duration: MOVE_MSEC, easing: 'ease-out'});
       }
       if (changed) {
-        for (const cell of row.cells) {
-          cell.animate([{backgroundColor: 'var(--tint)'}, {backgroundColor: 'var(--tint)', offset: .3}, {}],
-                       {duration: FLASH_MSEC, easing: 'ease-out'});
-        }
+        row.animate([{backgroundColor: 'var(--tint)'}, {backgroundColor: 'var(--tint)', offset: .3},
+                     {}], {duration: FLASH_MSEC, easing: 'ease-out'});
       }
     }
   }

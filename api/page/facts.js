@@ -18,7 +18,7 @@ export function badges(found) {
      low: ['Low resolution', 'warn', 'Items outside the board may weigh as much as its rows'],
     }[found.resolution],
     found.final ? ['Final', 'good', 'No event can change this board any more']
-      : found.window && ['Still counting', '', 'Events can still change this board'],
+      : found.final === false && ['Still counting', '', 'Events can still change this board'],
     {history: ['From history', '', 'Merged from the stored summaries'],
      exact: ['From the archive', '', 'Counted from the archived events']}[found.path],
     windows.length > 0 && !found.window && [

@@ -38,8 +38,9 @@ export function span(from, to) {
 
 const clock = (date) => date.toISOString().slice(11, 16);
 
-/** A moment: `1 Jul 2013, 14:00 UTC`. */
-export const moment = (when) => `${plainDay.format(new Date(when))}, ${clock(new Date(when))} UTC`;
+/** A moment: `1 Jul 2013, 14:00`. */
+export const time = (when) => `${plainDay.format(new Date(when))}, ${clock(new Date(when))}`;
+export const moment = (when) => `${time(when)} UTC`;
 
 /** How long ago: `just now`, `42 s ago`, `3 min ago`, `5 h ago`, or the day. */
 export function ago(when, now = Date.now()) {

@@ -145,6 +145,7 @@ function drawTrend(points) {
   const stored = points.filter((point) => point.stored);
   const most = stored.reduce((top, point) => (point.upper > top ? point.upper : top), 0);
   if (stored.length < 2 || !most) return [];
+  points = points.slice(points.findIndex((point) => point.stored));
   const step = WIDTH / points.length;
   const tall = (count) => (Number(count) / Number(most)) * HEIGHT;
   const column = (name, place, low, high) => makeSvg('rect', {
@@ -161,6 +162,6 @@ function drawTrend(points) {
   return [
     make('h3', {}, `Over ${format.counted(points.length, 'window')}, at most ${format.number(most)}`),
     chart,
-    make('p', {className: 'trend-ends'}, make('span', {}, format.moment(points[0].from)),
-         make('span', {}, format.moment(points.at(-1).to)))];
+    make('p', {className: 'trend-ends'}, make('span', {}, format.time(points[0].from)),
+         make('span', {}, format.time(points.at(-1).to)))];
 }

@@ -18,8 +18,8 @@ const LOST_MSEC = 2000;
 const element = (id) => document.getElementById(id);
 
 const section = element('board');
-const board = new Board(element('rows'), (item) => controls.set({item}, true));
-const item = new Item(element('member'), element('search'), (name) => controls.set({item: name}, true));
+const board = new Board(element('rows'), choose);
+const item = new Item(element('member'), element('search'), choose);
 let controls;
 let answer = null;
 let shownFor = '';
@@ -69,6 +69,12 @@ function asked(query) {
   }
   item.show(name, question(), path());
   board.mark(name);
+}
+
+/** An item was picked: where the panel is not beside the board, it is brought into view. */
+function choose(name) {
+  controls.set({item: name}, true);
+  if (name) element('member').scrollIntoView({block: 'nearest'});
 }
 
 /** The parameters of the board that is asked for; a range has no window. */

@@ -5,7 +5,6 @@ import itertools
 import json
 import pathlib
 import time
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,10 +12,10 @@ from websockets.sync.client import ClientConnection, connect
 
 from servers import cache, processes
 
-HINT = {'chromium': 'apt install chromium'}
 _START_SECS = 60
 _PATIENCE_SECS = 20
 _POLL_SECS = 0.05
+_IDS = itertools.count(1)
 _FLAGS = [
     '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync',
@@ -27,7 +26,29 @@ class PageError(Exception):
   """The page, or the browser, answered with an error."""
 
 
-class Page:
+class Session:
+  """Calls over one socket."""
+
+  def __init__(self, socket: ClientConnection) -> None:
+    self._socket = socket
+
+  def call(self, method: str, **params: Any) -> dict[str, Any]:
+    """Calls a method of the protocol; events that come meanwhile are noted."""
+    number = next(_IDS)
+    self._socket.send(json.dumps({'id': number, 'method': method, 'params': params}))
+    while True:
+      message = json.loads(self._socket.recv(_PATIENCE_SECS))
+      if message.get('id') == number:
+        if 'error' in message:
+          raise PageError(f'{method}: {message["error"]}')
+        return message['result']
+      self._note(message)
+
+  def _note(self, message: dict[str, Any]) -> None:
+    """An event, which nobody waits for."""
+
+
+class Page(Session):
   """One tab.
 
   Attributes:
@@ -37,24 +58,11 @@ class Page:
   """
 
   def __init__(self, socket: ClientConnection) -> None:
-    self._socket = socket
-    self._ids = itertools.count(1)
+    super().__init__(socket)
     self.problems: list[str] = []
     self.requests: list[str] = []
     for domain in ('Page', 'Runtime', 'Log', 'Network'):
       self.call(f'{domain}.enable')
-
-  def call(self, method: str, **params: Any) -> dict[str, Any]:
-    """Calls a method of the protocol; events that come meanwhile are noted."""
-    number = next(self._ids)
-    self._socket.send(json.dumps({'id': number, 'method': method, 'params': params}))
-    while True:
-      message = json.loads(self._socket.recv(_PATIENCE_SECS))
-      if message.get('id') == number:
-        if 'error' in message:
-          raise PageError(f'{method}: {message["error"]}')
-        return message['result']
-      self._note(message)
 
   def _note(self, message: dict[str, Any]) -> None:
     params = message.get('params', {})
@@ -129,33 +137,52 @@ class Page:
     path.write_bytes(base64.b64decode(shot['data']))
 
 
-@contextlib.contextmanager
-def opened(folder: pathlib.Path) -> Iterator[Page]:
-  """A tab of a new browser with a new profile under a folder."""
-  profile = folder / 'profile'
-  log = folder / 'chromium.log'
-  with open(log, 'wb') as file:
-    browser = processes.Server('chromium', processes.launch(
-        ['chromium', *_FLAGS, f'--user-data-dir={profile}', 'about:blank'], file), log)
-  try:
-    port = processes.wait_for('Chromium', lambda: _port(profile), _START_SECS, browser)
-    with connect(_tab(port), max_size=None, compression=None, proxy=None) as socket:
+class Chromium:
+  """A context manager: a browser with a new profile under a folder."""
+
+  def __init__(self, folder: pathlib.Path) -> None:
+    self._profile = folder / 'profile'
+    self._log = folder / 'chromium.log'
+
+  def __enter__(self) -> 'Chromium':
+    with open(self._log, 'wb') as file:
+      self._server = processes.Server('chromium', processes.launch(
+          ['chromium', *_FLAGS, f'--user-data-dir={self._profile}', 'about:blank'], file),
+          self._log)
+    try:
+      # It tells its port, and the path of its own socket.
+      told = processes.wait_for('Chromium', self._told, _START_SECS, self._server)
+    except TimeoutError:
+      self._server.stop()
+      raise
+    self._url = f'ws://127.0.0.1:{told[0]}/devtools'
+    self._socket = _connect(f'ws://127.0.0.1:{told[0]}{told[1]}')
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self._socket.close()
+    self._server.stop()
+
+  def _told(self) -> list[str]:
+    file = self._profile / 'DevToolsActivePort'
+    lines = file.read_text().splitlines() if file.exists() else []
+    return lines if len(lines) == 2 else []
+
+  @contextlib.contextmanager
+  def tab(self) -> Iterator[Page]:
+    """A tab that shares nothing with any other."""
+    session = Session(self._socket)
+    context = session.call('Target.createBrowserContext')['browserContextId']
+    target = session.call('Target.createTarget', url='about:blank',
+                          browserContextId=context)['targetId']
+    with _connect(f'{self._url}/page/{target}') as socket:
       yield Page(socket)
-  finally:
-    browser.stop()
+    session.call('Target.disposeBrowserContext', browserContextId=context)
 
 
-def _port(profile: pathlib.Path) -> int:
-  file = profile / 'DevToolsActivePort'
-  lines = file.read_text().splitlines() if file.exists() else []
-  return int(lines[0]) if lines else 0
-
-
-def _tab(port: int) -> str:
-  opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-  with opener.open(f'http://127.0.0.1:{port}/json/list', timeout=_PATIENCE_SECS) as answer:
-    return next(tab['webSocketDebuggerUrl'] for tab in json.load(answer) if tab['type'] == 'page')
+def _connect(url: str) -> ClientConnection:
+  return connect(url, max_size=None, compression=None, proxy=None)
 
 
 def missing() -> str | None:
-  return cache.missing(**HINT)
+  return cache.missing(chromium='apt install chromium')
