@@ -247,8 +247,8 @@ function notices(problem = null) {
   const {missing = [], missing_windows: count = 0} = answer?.coverage ?? {};
   if (count > 0) {
     const shown = missing.slice(0, 3).map(({from, to}) => format.span(from, to)).join('; ');
-    found.push(['warn', `Nothing is stored of ${format.counted(count, 'window')}: ${shown}${
-      missing.length > 3 ? '; …' : ''}`]);
+    found.push(['warn', `Nothing is stored of ${shown}${missing.length > 3 ? '; …' : ''} (${
+      format.counted(count, 'window')}): nothing happened then, or it is not known.`]);
   }
   const box = element('notices');
   const texts = JSON.stringify(found.map(([kind, text]) => [kind, text]));
