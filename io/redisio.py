@@ -43,7 +43,7 @@ ACL_COMMANDS = tuple(f'+{name}' for name in (
     'hget', 'hmget', 'hset', 'hdel', 'zadd', 'zrem', 'zrange', 'expire', 'persist', 'get', 'set',
     'xadd', 'xrange', 'publish', 'sadd', 'smembers', 'multi', 'exec'))
 _FIELDS = ('window_end', 'total', 'tau', 'rest_upper', 'epsilon', 'delta', 'resolution')
-_JOBS = 'topk:jobs'
+JOBS = 'topk:jobs'
 _APPLY, _PUBLISH = 'apply_board', 'publish_watermark'
 # Of a job that goes on without Redis: how long it waits, and how long it then leaves it alone.
 _SKIP_PATIENCE_SECS = 1.0
@@ -111,7 +111,25 @@ def job_key(job: str) -> str:
   >>> job_key('live:eu')
   'topk:jobs:live%3Aeu'
   """
-  return f'{_JOBS}:{urllib.parse.quote(job, safe="")}'
+  return f'{JOBS}:{urllib.parse.quote(job, safe="")}'
+
+
+def record_of(tenant_id: str, event_type: str, window_size: str, window_start: int,
+              fields: Mapping[str, str], rows: Mapping[str, str]) -> BoardRecord | None:
+  """The record that the hashes `...:board` and `...:rows` hold, both of one moment; None where
+  they are empty."""
+  if not fields:
+    return None
+  numbers = {item: tuple(map(int, value.split())) for item, value in rows.items()}
+  # Scores are doubles; the order of counts beyond 2^53 is that of the exact integers.
+  ranked = sorted(numbers, key=lambda item: (-numbers[item][0], item))
+  return BoardRecord(
+      tenant_id=tenant_id, event_type=event_type, window_size=window_size,
+      window_start=window_start, summary=b'', resolution=fields['resolution'],
+      epsilon=_number(fields['epsilon']), delta=_number(fields['delta']),
+      rows=tuple(Row(item, *numbers[item]) for item in ranked),
+      **{name: int(fields[name]) for name in (
+          'window_end', 'generation', 'events', 'total', 'tau', 'rest_upper')})
 
 
 class RedisBoards:
@@ -174,19 +192,8 @@ class RedisBoards:
     pipeline = self._client.pipeline(transaction=True)
     pipeline.hgetall(f'{prefix}:{window_start}:board')
     pipeline.hgetall(f'{prefix}:{window_start}:rows')
-    record, rows = pipeline.execute()
-    if not record:
-      return None
-    numbers = {item: tuple(map(int, value.split())) for item, value in rows.items()}
-    # Scores are doubles; the order of counts beyond 2^53 is that of the exact integers.
-    ranked = sorted(numbers, key=lambda item: (-numbers[item][0], item))
-    return BoardRecord(
-        tenant_id=tenant_id, event_type=event_type, window_size=window_size,
-        window_start=window_start, summary=b'', resolution=record['resolution'],
-        epsilon=_number(record['epsilon']), delta=_number(record['delta']),
-        rows=tuple(Row(item, *numbers[item]) for item in ranked),
-        **{name: int(record[name]) for name in (
-            'window_end', 'generation', 'events', 'total', 'tau', 'rest_upper')})
+    fields, rows = pipeline.execute()
+    return record_of(tenant_id, event_type, window_size, window_start, fields, rows)
 
   def read_change(self, tenant_id: str, event_type: str, window_size: str,
                   window_start: int) -> Change | None:
@@ -213,7 +220,7 @@ class RedisBoards:
       pipeline = self._client.pipeline(transaction=False)
       pipeline.execute_command('EVALSHA', self._digests[_PUBLISH], 1, job_key(job),
                                watermark_secs, allowed_lateness_secs)
-      pipeline.sadd(_JOBS, job)
+      pipeline.sadd(JOBS, job)
       pipeline.execute()
 
     self._with_retry(write)
@@ -226,7 +233,7 @@ class RedisBoards:
 
   def watermarks(self) -> list[tuple[str, int, int]]:
     """Every job that told a watermark: name, watermark and allowed lateness (seconds)."""
-    jobs = sorted(map(str, self._client.smembers(_JOBS)))
+    jobs = sorted(map(str, self._client.smembers(JOBS)))
     pipeline = self._client.pipeline(transaction=False)
     for job in jobs:
       pipeline.hmget(job_key(job), 'watermark_secs', 'allowed_lateness_secs')
@@ -238,7 +245,7 @@ class RedisBoards:
     """Takes out the watermark of a job that is over; whether there was one."""
     # A job that is in the set alone tells nothing: this order never leaves a wrong answer.
     held = bool(self._client.delete(job_key(job)))
-    return bool(self._client.srem(_JOBS, job)) or held
+    return bool(self._client.srem(JOBS, job)) or held
 
   def revisions(self, window_size: str,
                 boards: list[BoardCell]) -> dict[BoardCell, tuple[int, int]]:

@@ -11,7 +11,7 @@ import redis
 from leaderboard.io import embedded, postgresio
 from leaderboard.transforms.boards import BoardRecord, Row
 
-pytest_plugins = ['servers.fixtures']
+pytest_plugins = ['servers.fixtures', 'servingfixtures', 'spilled']
 
 pytest.register_assert_rewrite('playback')
 

@@ -1,10 +1,6 @@
 """A bad night: servers die, connections break, disks fill; the stores end as if it had not been."""
 import dataclasses
-import os
-import pathlib
 import random
-import shlex
-import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +9,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 import redis
-from servers import processes
+from servers.crashes import PostgresCrash, kill_redis
 from servers.proxy import Proxy
 
 from leaderboard.io import embedded, postgresio, redisio
@@ -119,44 +115,22 @@ def check_postgres(dsn, rounds):
     assert connection.execute('select count(*) from board_windows').fetchone() == (40,)
 
 
-def restart_postgres(folder):
-  """Ends the server at once, in the middle of whatever it does, and starts it on its data."""
-  owner = folder.stat()
-  command = shlex.split((folder / 'postmaster.opts').read_text())
-  pid = int((folder / 'postmaster.pid').read_text().split()[0])
-  os.kill(pid, signal.SIGQUIT)
-  while pathlib.Path(f'/proc/{pid}').exists() and 'Z' not in pathlib.Path(
-      f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0]:
-    threading.Event().wait(0.02)
-  return subprocess.Popen(command, user=owner.st_uid, group=owner.st_gid, extra_groups=[],
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
 @pytest.mark.slow
 def test_postgres_restarted_in_the_middle_of_transactions_ends_in_the_newest_boards(
     tmp_path, rounds):
   with embedded.start_postgres(tmp_path) as server:
     postgresio.migrate(server.url)
     restarted = []
-    pid_file = tmp_path / 'postgres' / 'postmaster.pid'
 
     def disturb(writers):
       for _ in range(3):
         writers[0].join(0.3)
-        restarted.append(restart_postgres(tmp_path / 'postgres'))
-        processes.wait_for('not ready', lambda: pid_file.exists() and (
-            'ready' in pid_file.read_text()), 60)
+        restarted.append(PostgresCrash(tmp_path / 'postgres').restart())
 
     disturbed(lambda: PostgresBoards(server.url), rounds, disturb)
     check_postgres(server.url, rounds)
   for process in restarted:
     process.wait(30)
-
-
-def kill_redis(url):
-  with redis.Redis.from_url(url) as client:
-    pid = client.info('server')['process_id']
-  os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.slow

@@ -173,6 +173,10 @@ class HeavyHitters:
     return [RankedRow(rank, *row) for rank, row in enumerate(
         zip(items[:n], counts, counts, uppers[:n].tolist(), flags[:n], strict=True), 1)]
 
+  def ranking(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """All tracked items in rank order, with their lower and their upper bounds; read only."""
+    return self._report()
+
   def rest_upper(self, n: int) -> int:
     """No item outside the first n rows weighs more."""
     _, _, uppers = self._report()

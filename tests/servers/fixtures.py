@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from servers import flink, kafka, prism
+from servers import axe, chromium, flink, kafka, prism
 
 
 def _need(reason: str | None) -> None:
@@ -48,3 +48,24 @@ def _broker():
 def broker(_broker):
   """A Kafka broker, with the topics of other tests."""
   return _broker
+
+
+@pytest.fixture(scope='session')
+def _browser(tmp_path_factory):
+  _need(chromium.missing())
+  with chromium.Chromium(tmp_path_factory.mktemp('chromium')) as browser:
+    yield browser
+
+
+@pytest.fixture
+def tab(_browser):
+  """A tab of a browser, which shares nothing with those of other tests."""
+  with _browser.tab() as page:
+    yield page
+
+
+@pytest.fixture(scope='session')
+def axe_source():
+  """The script of axe-core, which looks for faults of accessibility."""
+  _need(axe.missing())
+  return axe.source()

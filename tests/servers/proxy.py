@@ -16,13 +16,14 @@ class Proxy:
   Args:
     server: its port, or the path of its socket.
   Attributes:
+    server: as it was given; another one is that of the connections to come.
     port: where clients connect.
     delay_secs: before each piece that is passed on.
     cut_after: all connections break once so many more bytes have passed; None for never.
   """
 
   def __init__(self, server: int | str) -> None:
-    self._server = server
+    self.server = server
     self.port = free_port()
     self.delay_secs = 0.0
     self.cut_after: int | None = None
@@ -72,10 +73,10 @@ class Proxy:
           threading.Thread(target=self._pass, args=(source, target), daemon=True).start()
 
   def _connect(self) -> socket.socket:
-    if isinstance(self._server, int):
-      return socket.create_connection(('127.0.0.1', self._server))
+    if isinstance(self.server, int):
+      return socket.create_connection(('127.0.0.1', self.server))
     server = socket.socket(socket.AF_UNIX)
-    server.connect(self._server)
+    server.connect(self.server)
     return server
 
   def _pass(self, source: socket.socket, target: socket.socket) -> None:
