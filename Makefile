@@ -1,21 +1,30 @@
-# make boards   real leaderboards of real flights in two minutes
+# make boards   real leaderboards of real flights in two minutes; SERVE=1 shows them in a page after
+# make serve    the page and the query service over the boards that are there
 # make test     everything that decides whether a change may land
 # make check    lint, types and quick tests
 # make clean    removes the environment; the data stays
 #
-# PYTHON=python3.12 picks another interpreter; DATA=/var/boards another data folder.
+# PYTHON=python3.12 picks another interpreter; DATA=/var/boards another data folder,
+# PORT=9000 another port of the service.
 
 PYTHON ?= python3
 DATA ?= data
+PORT ?= 8080
 RUN = .venv/bin/python
 
-.PHONY: boards test check clean help
+.PHONY: boards serve test check clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
 
 boards: .venv/ready-boards $(DATA)/flights.jsonl
 	$(RUN) -m leaderboard.pipelines.topk --input=$(DATA)/flights.jsonl --windows=1h,1d --data_dir=$(DATA) --redis=embedded --postgres=embedded --parquet=$(DATA)/parquet --report=$(DATA)/report.json
+ifdef SERVE
+	@$(MAKE) --no-print-directory serve
+endif
+
+serve: .venv/ready-boards
+	$(RUN) -m leaderboard.api.serve --data_dir=$(DATA) --redis=embedded --postgres=embedded --parquet=$(DATA)/parquet --port=$(PORT)
 
 $(DATA)/flights.jsonl: | .venv/ready-boards
 	$(RUN) -m leaderboard.pipelines.flights --output=$@
@@ -31,7 +40,7 @@ check: .venv/ready-test
 	$(RUN) -m pytest -m 'not slow' -q
 
 .venv/ready-boards: .venv/bin/python setup.py constraints.txt
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,flights]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[api,embedded,flights]'
 	@touch $@
 
 # mypy does not see editable installs (but strict ones, which miss every module added later): it

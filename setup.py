@@ -20,6 +20,7 @@ setuptools.setup(
     packages=['leaderboard.' + package for package in packages],
     package_data={
         **{'leaderboard.' + room: ['py.typed'] for room in ROOMS},
+        'leaderboard.api': ['py.typed', 'page/*'],
         'leaderboard.io': ['py.typed', 'lua/*.lua', 'sql/*.sql'],
         'leaderboard.pipelines': ['py.typed', 'sizing.json'],
         'leaderboard.templates': ['py.typed', '*/launch.py', '*/metadata.json', '*/README.md'],
@@ -70,6 +71,7 @@ setuptools.setup(
             'ruff>=0.9',
             'schemathesis>=4.30',
             'setuptools>=70.1',   # builds the package; Python 3.12 brings none
+            'websockets>=13',     # speaks to Chromium
         ],
     },
     entry_points={

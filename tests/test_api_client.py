@@ -72,6 +72,31 @@ def test_batch_of_members(url):
   assert plain(asyncio.run(ask())) == plain(answer)
 
 
+def test_pages_cover_the_board_once(flight_service, url):
+  async def pages():
+    async with AsyncClient(url) as client:
+      return [page async for page in client.pages('aircraft', k=17, **JFK)]
+
+  with Client(url) as client:
+    found = list(client.pages('aircraft', k=17, **JFK))
+    whole = client.leaderboard('aircraft', k=1000, **JFK)
+    back = client.leaderboard('aircraft', k=17, cursor=found[1]['previous'], **JFK)
+  assert [row['item'] for page in found for row in page['rows']] == [
+      row['item'] for row in whole['rows']]
+  assert len(found) > 2 and back['rows'] == found[0]['rows']
+  assert plain(asyncio.run(pages())) == plain(found)
+
+
+def test_what_there_is(url):
+  with Client(url) as client:
+    assert client.tenants() == {'tenants': ['EWR', 'JFK', 'LGA']}
+    boards = client.event_types(tenant='JFK')['boards']
+  assert {(board['tenant'], board['event_type']) for board in boards} == {
+      ('JFK', kind) for kind in ('aircraft', 'flight', 'route_carrier')}
+  assert all({size['size'] for size in board['windows']} == {'5m', '1h', '1d'}
+             for board in boards)
+
+
 def test_moments_keep_their_time_zone(url):
   zone = datetime.timezone(datetime.timedelta(hours=-5))
   at = datetime.datetime(2013, 2, 8, 20, 30, tzinfo=zone)

@@ -1,10 +1,14 @@
 """Ranks and brackets of any item over HTTP, against a count of the sample's lines."""
+import collections
 import itertools
 import random
 
 import pytest
+import serving
 from randomboards import true_rank
-from spilled import asked, truth_of
+from spilled import asked, sample_events, truth_of
+
+from leaderboard.io.flags import moment
 
 POLICIES = ('ordinal', 'dense', 'competition')
 
@@ -86,6 +90,37 @@ def test_item_that_the_rows_do_not_list_is_asked_of_the_summary(spilled_service)
     assert found['member']['upper'] <= live['member']['upper']
     assert live['member']['rank']['best'] <= found['member']['rank']['best']
     assert found['member']['rank']['worst'] <= live['member']['rank']['worst']
+
+
+@pytest.mark.parametrize('missing', ['redis', 'postgres'])
+def test_brackets_hold_with_a_store_less(spilled_stores, missing):
+  with serving.serving(serving.changed(spilled_stores, **{missing: None})) as service:
+    for board, truth in some_boards(['1h', '1d'], 6, 9):
+      answer = batch(service, board, [*truth, 'never'])
+      assert answer['path'] == {'redis': 'history', 'postgres': 'live'}[missing]
+      for found in answer['members']:
+        check(found, truth, 'ordinal')
+
+
+@pytest.mark.parametrize(('start', 'end', 'path'), [
+    ('2013-02-09T03:00:00Z', '2013-02-10T15:00:00Z', 'history'),
+    ('2013-02-09T03:17:11Z', '2013-02-10T14:41:59Z', 'exact')])
+@pytest.mark.parametrize('service', ['flight_service', 'spilled_service'])
+def test_ranges_with_any_edges_hold_the_truth(request, service, start, end, path):
+  service = request.getfixturevalue(service)
+  for kind in ('flight', 'aircraft'):
+    truth = collections.Counter(
+        item for tenant, event_type, secs, item in sample_events()
+        if (tenant, event_type) == ('LGA', kind)
+        and moment(start, 'UTC') <= secs < moment(end, 'UTC'))
+    answer = service.post(f'/v1/leaderboards/{kind}/members:batch', json={'items': [*truth, 'no']},
+                          params={'tenant': 'LGA', 'from': start, 'to': end}).json()
+    assert (answer['path'], answer['from'], answer['to']) == (path, start, end), answer
+    assert answer['total'] == truth.total()
+    assert answer['items']['lower'] <= len(truth) <= answer['items']['upper']
+    for found in answer['members']:
+      check(found, truth, 'ordinal')
+      assert path == 'history' or found['lower'] == found['upper']
 
 
 @pytest.mark.parametrize('n', [1, 3, 100])

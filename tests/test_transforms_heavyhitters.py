@@ -186,8 +186,8 @@ def largest_tau_of_many(parts):
   return dataclasses.replace(_MERGE_COLUMNS(parts), tau=max(part.tau for part in parts))
 
 
-def untracked_items_of_a_side_not_bounded(uppers, items, spilled):
-  for part, side in spilled:
+def untracked_items_of_a_side_not_bounded(uppers, items, spilled, sides):
+  for part, side in zip(spilled, sides, strict=True):
     untracked = np.full(len(uppers), part.tau)
     untracked[side] = 0
     uppers -= untracked
@@ -211,7 +211,7 @@ _CUT = merging.cut
     (certify, 'certified', certified_by_the_next_largest_upper),
     (columnar, 'merge_columns', largest_tau_of_many),
     (merging, '_tighten', untracked_items_of_a_side_not_bounded),
-    (merging, '_entered', lambda found, table, items, weights: table),
+    (merging, '_entered', lambda exact, table, items: table),
     (merging, 'cut', cut_that_forgets),
 ])
 def test_theorem_check_fails_when_a_rule_is_broken(monkeypatch, owner, name, broken):

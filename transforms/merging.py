@@ -2,10 +2,10 @@
 
 For every item of any side, lower bounds and upper bounds add up; a side that does not track an
 item adds 0 to the one and min(its tau, its table's estimate) to the other. Tables add up cell by
-cell, and tau is the sum of all. Nothing here depends on the order of the sides.
+cell, and tau is the sum of all. The content does not depend on the order of the sides.
 """
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -40,35 +40,62 @@ def merge_columns(parts: Sequence[wire.Columns]) -> wire.Columns:
   total, events = sum(part.total for part in parts), sum(part.events for part in parts)
   if max(total, events) > MAX_TOTAL:
     raise OverflowError(f'the total weight {total} or the events {events} exceed {MAX_TOTAL}')
-  for part in parts:
-    check_columns(part)
   if len(parts) == 1:
+    check_columns(first)
     return first
 
-  union = _array(np.concatenate([part.lengths for part in parts]),
-                 b''.join([part.text for part in parts])).dictionary_encode()
+  spilled = [part for part in parts if part.kind != wire.EXACT]
+  exact = [part for part in parts if part.kind == wire.EXACT]
+  ordered = [*spilled, *exact]
+  union = _array(_joined(part.lengths for part in ordered),
+                 b''.join([part.text for part in ordered])).dictionary_encode()
   items, places = union.dictionary, union.indices.to_numpy()
-  sides = np.split(places, np.cumsum([len(part.lengths) for part in parts])[:-1])
-  _refuse_repeats(sides, len(items))
-  tau = sum(part.tau for part in parts)
-  lowers = _sums(places, [part.lowers for part in parts], len(items))
-  uppers = lowers
-  kind, table = wire.EXACT, first.table
-  spilled = [side for side in zip(parts, sides, strict=True) if side[0].kind == wire.SPILLED]
+  tracked = sum(len(part.lengths) for part in spilled)
+  lowers = np.zeros(len(items), np.int64)
+  if exact:
+    # Added up they are one exact summary, of however many items.
+    weights = _joined(part.lowers for part in exact)
+    check_columns(dataclasses.replace(
+        exact[0], total=sum(part.total for part in exact), lowers=weights))
+    np.add.at(lowers, places[tracked:], weights)
+  lengths = pc.binary_length(items).to_numpy()
+  merged = dataclasses.replace(
+      first, kind=wire.EXACT, total=total, events=events, tau=0, lowers=lowers,
+      spans=np.zeros(len(items), np.int64), table=np.zeros(0, np.int64),
+      lengths=lengths, text=_text(items, lengths))
   if spilled:
-    # What a side does not track weighs at most its tau there.
-    uppers = tau + _sums(places, [part.lowers + part.spans - part.tau for part in parts],
-                         len(items))
-    _tighten(uppers, items, spilled)
-    kind, table = wire.SPILLED, np.sum([part.table for part, _ in spilled], axis=0)
-    exact = [side for side in zip(parts, sides, strict=True) if side[0].kind == wire.EXACT]
-    if exact:
-      weights = _sums(np.concatenate([side for _, side in exact]),
-                      [part.lowers for part, _ in exact], len(items))
-      table = _entered(first, table, items, weights)
-  return _in_order(spill_if_many(_with_items(dataclasses.replace(
-      first, kind=kind, total=total, events=events, tau=tau, lowers=lowers, spans=uppers - lowers,
-      table=table), items)))
+    sides = np.split(places[:tracked], np.cumsum([len(part.lengths) for part in spilled]))[:-1]
+    merged = _with_spilled(merged, items, spilled, sides)
+  return spill_if_many(merged)
+
+
+def _with_spilled(exact: wire.Columns, items: pa.Array, spilled: list[wire.Columns],
+                  sides: list[np.ndarray]) -> wire.Columns:
+  """Adds spilled summaries to the columns of an exact one.
+
+  Args:
+    exact: its totals are those of all; items that it does not hold weigh 0.
+    items: of all of them.
+    sides: places of each spilled summary's items among them.
+  """
+  last = np.zeros(len(items), np.int64)
+  for part, side in zip(spilled, sides, strict=True):
+    check_columns(part)
+    turns = np.arange(len(side))
+    last[side] = turns
+    if (last[side] != turns).any():
+      raise wire.CorruptSummary('an item stands twice')
+  places = np.concatenate(sides)
+  tau = sum(part.tau for part in spilled)
+  lowers = exact.lowers.copy()
+  np.add.at(lowers, places, _joined(part.lowers for part in spilled))
+  # What a side does not track weighs at most its tau there.
+  uppers = exact.lowers + tau
+  np.add.at(uppers, places, _joined(part.lowers + part.spans - part.tau for part in spilled))
+  _tighten(uppers, items, spilled, sides)
+  return dataclasses.replace(
+      exact, kind=wire.SPILLED, tau=tau, lowers=lowers, spans=uppers - lowers,
+      table=_entered(exact, np.sum([part.table for part in spilled], axis=0), items))
 
 
 def spill_if_many(found: wire.Columns) -> wire.Columns:
@@ -83,7 +110,7 @@ def spill_if_many(found: wire.Columns) -> wire.Columns:
     items = _array(found.lengths, found.text)
     empty = np.zeros(found.depth * found.width, np.int64)
     found = dataclasses.replace(found, kind=wire.SPILLED,
-                                table=_entered(found, empty, items, found.lowers))
+                                table=_entered(found, empty, items))
   return cut(found)
 
 
@@ -101,12 +128,15 @@ def cut(found: wire.Columns) -> wire.Columns:
     tied = tied[pc.bottom_k_unstable(items.take(tied), most - len(kept)).to_numpy()]
   gone = np.ones(len(uppers), bool)
   gone[kept] = gone[tied] = False
-  return _taken(dataclasses.replace(found, tau=max(found.tau, int(uppers[gone].max()))), items,
-                np.flatnonzero(~gone))
+  stay = np.flatnonzero(~gone)
+  lengths = found.lengths[stay]
+  return dataclasses.replace(
+      found, tau=max(found.tau, int(uppers[gone].max())), lowers=found.lowers[stay],
+      spans=found.spans[stay], lengths=lengths, text=_text(items.take(stay), lengths))
 
 
-def _tighten(uppers: np.ndarray, items: pa.Array,
-             spilled: list[tuple[wire.Columns, np.ndarray]]) -> None:
+def _tighten(uppers: np.ndarray, items: pa.Array, spilled: list[wire.Columns],
+             sides: list[np.ndarray]) -> None:
   """Replaces the tau of a side that does not track an item by the estimate of its table, where
   that is less; of the items with the largest bounds, which are those that survive a cut.
 
@@ -115,7 +145,7 @@ def _tighten(uppers: np.ndarray, items: pa.Array,
   shrinks. So which items are worth it is free to choose; their bounds alone choose them, so that
   the order of arrival does not matter.
   """
-  first = spilled[0][0]
+  first = spilled[0]
   most = _TIGHTENED * first.candidates
   if not first.depth:
     return
@@ -123,7 +153,7 @@ def _tighten(uppers: np.ndarray, items: pa.Array,
   columns = columns_of_bytes(items.take(chosen).to_pylist(), first.depth, first.width, first.seed)
   where = np.full(len(uppers), -1)
   where[chosen] = np.arange(len(chosen))
-  for part, side in spilled:
+  for part, side in zip(spilled, sides, strict=True):
     less = np.maximum(
         part.tau - estimates(part.table.reshape(first.depth, first.width), columns), 0)
     tracked = where[side]
@@ -131,9 +161,8 @@ def _tighten(uppers: np.ndarray, items: pa.Array,
     uppers[chosen] -= less
 
 
-def _entered(found: wire.Columns, table: np.ndarray, items: pa.Array,
-             weights: np.ndarray) -> np.ndarray:
-  """The table after one batch of exact weights; of 0 where an item is not in it.
+def _entered(exact: wire.Columns, table: np.ndarray, items: pa.Array) -> np.ndarray:
+  """A table after one batch of exact weights.
 
   Items so light that others of their weight would fill nearly every cell are not hashed one by
   one: all cells grow by their weight instead. A cell then exceeds what it must hold by no more,
@@ -141,13 +170,13 @@ def _entered(found: wire.Columns, table: np.ndarray, items: pa.Array,
   floor + (sum of (w - floor) over the _FULL * width heaviest) / width, which is no more than
   N / width - (_FULL - 1) * floor.
   """
-  if not found.depth:
-    return table
-  full = _FULL * found.width
+  weights, full = exact.lowers, _FULL * exact.width
   floor = _largest(weights, full) if len(weights) > full else 0
   heavy = np.flatnonzero(weights > floor)
-  columns = columns_of_bytes(items.take(heavy).to_pylist(), found.depth, found.width, found.seed)
-  rows = table.reshape(found.depth, found.width)
+  if not exact.depth or not len(heavy):
+    return table + floor
+  columns = columns_of_bytes(items.take(heavy).to_pylist(), exact.depth, exact.width, exact.seed)
+  rows = table.reshape(exact.depth, exact.width)
   raised = estimates(rows, columns) + weights[heavy]
   rows = rows + floor
   for row, column in zip(rows, columns, strict=True):
@@ -161,41 +190,16 @@ def _array(lengths: np.ndarray, text: bytes) -> pa.Array:
                                [None, pa.py_buffer(ends), pa.py_buffer(text)])
 
 
-def _sums(places: np.ndarray, values: list[np.ndarray], count: int) -> np.ndarray:
-  sums = np.zeros(count, np.int64)
-  np.add.at(sums, places, np.concatenate(values))
-  return sums
+def _joined(columns: Iterable[np.ndarray]) -> np.ndarray:
+  return np.concatenate(list(columns))
+
+
+def _text(items: pa.Array, lengths: np.ndarray) -> bytes:
+  text = items.buffers()[2]   # None where all are empty
+  return text.to_pybytes()[:int(lengths.sum())] if text else b''
 
 
 def _largest(values: np.ndarray, nth: int) -> int:
   """The n-th largest, from 1."""
   place = len(values) - nth
   return int(np.partition(values, place)[place])
-
-
-def _refuse_repeats(sides: list[np.ndarray], count: int) -> None:
-  last = np.zeros(count, np.int64)
-  for side in sides:
-    turns = np.arange(len(side))
-    last[side] = turns
-    if (last[side] != turns).any():
-      raise wire.CorruptSummary('an item stands twice')
-
-
-def _in_order(found: wire.Columns) -> wire.Columns:
-  """The same by (lower descending, item ascending): equal content gives equal bytes."""
-  items = _array(found.lengths, found.text)
-  by_item = pc.array_sort_indices(items).to_numpy()
-  return _taken(found, items, by_item[np.argsort(-found.lowers[by_item], kind='stable')])
-
-
-def _taken(found: wire.Columns, items: pa.Array, places: np.ndarray) -> wire.Columns:
-  return _with_items(dataclasses.replace(
-      found, lowers=found.lowers[places], spans=found.spans[places]), items.take(places))
-
-
-def _with_items(found: wire.Columns, items: pa.Array) -> wire.Columns:
-  lengths = pc.binary_length(items).to_numpy()
-  text = items.buffers()[2]   # None where all are empty
-  return dataclasses.replace(
-      found, lengths=lengths, text=text.to_pybytes()[:int(lengths.sum())] if text else b'')

@@ -73,9 +73,10 @@ function length(size) {
   return unit in UNITS ? counted(Number(count), UNITS[unit]) : size;
 }
 
-/** The value of a datetime-local field as a moment of UTC, and back. */
-export const fromField = (value) => (value ? `${value.slice(0, 16)}:00Z` : '');
-export const toField = (when) => (when ? new Date(when).toISOString().slice(0, 16) : '');
-
 /** A moment as the service takes it, in whole seconds. */
 export const iso = (when) => new Date(when).toISOString().replace(/\.\d+/, '');
+
+/** The value of a datetime-local field as a moment of UTC, and back. */
+export const fromField = (value) => (value ? `${value.slice(0, 16)}:00Z` : '');
+export const toField = (when) => (Date.parse(when) ? iso(when).slice(0, 16) : '');
+

@@ -13,6 +13,7 @@ import './themes.js';
 // What changes faster is read no more often than this.
 const REFRESH_MSEC = 1000;
 const CATALOG_MSEC = 60_000;
+const EMPTY_MSEC = 3000;
 // A connection that is back sooner needs no words.
 const LOST_MSEC = 2000;
 const element = (id) => document.getElementById(id);
@@ -204,11 +205,12 @@ function nothing() {
   box.hidden = false;
   box.replaceChildren(
     make('h2', {}, 'No boards yet'),
-    make('p', {}, 'They appear here as soon as a job has published one.'),
-    button('Look again', async () => {
-      controls.offer(await catalog());
-      asked(controls.asked);
-    }));
+    make('p', {}, 'They appear here as soon as a job has published one.'));
+  setTimeout(async () => {
+    controls.offer(await catalog().catch(() => []));
+    shownFor = '';
+    asked(controls.asked);
+  }, EMPTY_MSEC);
 }
 
 function button(text, act) {
@@ -245,8 +247,8 @@ function notices(problem = null) {
   const {missing = [], missing_windows: count = 0} = answer?.coverage ?? {};
   if (count > 0) {
     const shown = missing.slice(0, 3).map(({from, to}) => format.span(from, to)).join('; ');
-    found.push(['warn', `Nothing is stored of ${format.counted(count, 'window')}: ${shown}${
-      missing.length > 3 ? '; …' : ''}`]);
+    found.push(['warn', `Nothing is stored of ${shown}${missing.length > 3 ? '; …' : ''} (${
+      format.counted(count, 'window')}): nothing happened then, or it is not known.`]);
   }
   const box = element('notices');
   const texts = JSON.stringify(found.map(([kind, text]) => [kind, text]));

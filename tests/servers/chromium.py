@@ -92,8 +92,8 @@ class Page(Session):
       raise PageError(details.get('exception', {}).get('description', details['text']))
     return done['result'].get('value')
 
-  def wait(self, script: str, secs: float = _PATIENCE_SECS) -> Any:
-    """The value of an expression as soon as it is true.
+  def wait(self, script: str, secs: float = _PATIENCE_SECS) -> None:
+    """Waits until an expression is true.
 
     Raises:
       TimeoutError: it stayed false; the message shows the page's text.
@@ -101,8 +101,8 @@ class Page(Session):
     deadline = time.monotonic() + secs
     while True:
       with contextlib.suppress(PageError):   # a page that is just being left has no context
-        if found := self.run(script):
-          return found
+        if self.run(f'Boolean({script})'):
+          return
       if time.monotonic() > deadline:
         raise TimeoutError(f'still not: {script}\n{self.run("document.body.innerText")}\n'
                            f'{self.problems}')
@@ -156,11 +156,12 @@ class Chromium:
       self._server.stop()
       raise
     self._url = f'ws://127.0.0.1:{told[0]}/devtools'
-    self._socket = _connect(f'ws://127.0.0.1:{told[0]}{told[1]}')
+    self._stack = contextlib.ExitStack()
+    self._socket = self._stack.enter_context(_connect(f'ws://127.0.0.1:{told[0]}{told[1]}'))
     return self
 
   def __exit__(self, *_: object) -> None:
-    self._socket.close()
+    self._stack.close()
     self._server.stop()
 
   def _told(self) -> list[str]:
@@ -180,7 +181,7 @@ class Chromium:
     session.call('Target.disposeBrowserContext', browserContextId=context)
 
 
-def _connect(url: str) -> ClientConnection:
+def _connect(url: str) -> contextlib.AbstractContextManager[ClientConnection]:
   return connect(url, max_size=None, compression=None, proxy=None)
 
 
