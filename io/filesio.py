@@ -10,10 +10,11 @@ import io
 import mmap
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import apache_beam as beam
+import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 from apache_beam.io.filesystem import CompressionTypes
@@ -261,12 +262,28 @@ def _read(stream: Any, size: int, path: str) -> bytes:
     raise ValueError(f'{path} is damaged or cut short: {error}') from None
 
 
+@dataclasses.dataclass(frozen=True)
+class RowGroup:
+  """The rows of one row group of a Parquet file: StoredRows."""
+  path: str
+  group: int
+  num_rows: int
+
+  def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+    with _open(self.path) as file:
+      parquet = pq.ParquetFile(file)
+      present = [name for name in columns or () if name in parquet.schema_arrow.names]
+      # By one thread: blocks are counted side by side, and pool threads could hold the file. A
+      # file that has none of the columns is read whole, since rows without columns are none.
+      return parquet.read_row_group(self.group, present or None, use_threads=False)
+
+
 def _parquet_blocks(path: str) -> Iterator[EventBlock]:
   with _open(path) as file:
-    parquet = pq.ParquetFile(file)
-    start = 0
-    for group in range(parquet.num_row_groups):
-      table = parquet.read_row_group(group)
-      if len(table):
-        yield EventBlock(OriginRange(path, 0, start, start + len(table)), table)
-      start += len(table)
+    metadata = pq.ParquetFile(file).metadata
+  start = 0
+  for group in range(metadata.num_row_groups):
+    rows = metadata.row_group(group).num_rows
+    if rows:
+      yield EventBlock(OriginRange(path, 0, start, start + rows), RowGroup(path, group, rows))
+    start += rows
