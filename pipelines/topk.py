@@ -65,7 +65,7 @@ def publish(blocks: beam.PCollection, job: TopKJob, run: str, stores: Stores) ->
       job.stream and job.stream.early_secs)
   written = [
       stores.write(boards[size.label] | f'RankBoards{size.label}' >> RankBoards(
-          size, job.boards.keep, job.generation), size.label)
+          size, job.boards.keep, job.generation, summaries=bool(stores.postgres)), size.label)
       for size in job.boards.windows]
 
   # Only a live job's watermark tells what is final: another load of files may always follow.

@@ -75,7 +75,8 @@ def test_parquet_row_groups_become_blocks(tmp_path):
   blocks = list(read_range(FileRange(str(path), 0, path.stat().st_size)))
   assert [(block.origin.start, block.origin.end) for block in blocks] == [
       (0, 10), (10, 20), (20, 25)]
-  assert list(itertools.chain(*(block.data['item_id'].to_pylist() for block in blocks))) == list(
+  tables = [block.data.read(['item_id', 'weight']) for block in blocks]
+  assert list(itertools.chain(*(table['item_id'].to_pylist() for table in tables))) == list(
       range(25))
 
 

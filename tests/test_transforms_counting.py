@@ -4,10 +4,12 @@ import random
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leaderboard.io.filesio import FileRange, read_range
 from leaderboard.transforms.blocks import EventBlock, OriginRange
 from leaderboard.transforms.boards import parse_window_size
 from leaderboard.transforms.counting import BlockCounter, CountingRules
@@ -271,6 +273,36 @@ def test_arrow_rows_are_judged_by_the_same_contract(count):
   assert boards(counted) == {('default', 'play', NEW_YEAR_MS // 1000): {'1': 3}}
   assert [(reject.reason, reject.field, reject.offset) for reject in counted.rejects] == [
       ('missing_field', 'event_type', 12), ('out_of_range', 'timestamp', 13)]
+
+
+def test_refused_parquet_rows_keep_columns_that_counting_never_read(tmp_path):
+  path = tmp_path / 'rows.parquet'
+  rows = [{'event_type': 'play', 'timestamp': NEW_YEAR_MS, 'item_id': item, 'note': 'n'}
+          for item in ('a', 'a', 'b\x07', 'c\x7f', '', 'b\x07', '5', 'é' * 257)]
+  pq.write_table(pa.Table.from_pylist(rows), path)
+  (block,) = read_range(FileRange(str(path), 0, path.stat().st_size))
+  counter = BlockCounter(CountingRules(MINUTE))
+  counted = counter.count(block)
+  counter.close()
+  assert boards(counted) == {('default', 'play', NEW_YEAR_MS // 1000): {'a': 2, '5': 1}}
+  assert [(r.reason, r.offset, json.loads(r.data)) for r in counted.rejects] == [
+      ('bad_text', 2, rows[2]), ('bad_text', 3, rows[3]), ('out_of_range', 4, rows[4]),
+      ('bad_text', 5, rows[5]), ('out_of_range', 7, rows[7])]
+
+
+def test_texts_that_no_event_may_have_take_no_neighbours_along(count):
+  lines = [event(item_id=item, tenant_id=tenant, event_type=kind) for item, tenant, kind in (
+      ('a', 't', 'play'), ('a\x7f', 't', 'play'), ('a', 't\n', 'play'), ('a', 't', 'x' * 51),
+      ('a"b', 't', 'play'), ('a\x7f', 't', 'play'), (7, 't', 'play'), ('7', 't', 'play'),
+      (7.5, 't', 'play'), (-7, 't', 'play'), ('a\x7f', 'u', 'play'))]
+  counted = count('\n'.join(lines).encode())
+  assert boards(counted) == {
+      ('t', 'play', NEW_YEAR_MS // 1000): {'a': 1, 'a"b': 1, '7': 2, '-7': 1}}
+  assert [(r.reason, r.field, r.data) for r in counted.rejects] == [
+      (reason, field, lines[place].encode()) for place, reason, field in (
+          (1, 'bad_text', 'item_id'), (2, 'bad_text', 'tenant_id'),
+          (3, 'out_of_range', 'event_type'), (5, 'bad_text', 'item_id'),
+          (8, 'wrong_type', 'item_id'), (10, 'bad_text', 'item_id'))]
 
 
 def first_wins(pairs):

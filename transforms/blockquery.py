@@ -15,6 +15,13 @@ ARCHIVED = ('event_id', 'user_id', 'session_id', 'metadata')
 _GROUPED = ('tenant_id', 'event_type', 'item_id')
 
 
+def columns_of(rules: CountingRules) -> list[str]:
+  """The top-level fields of an event that are read."""
+  roots = [path.split('.')[0] for path in rules.item_paths.values()]
+  names = [*RawEvent._fields, *roots, *(ARCHIVED if rules.keep_events else ())]
+  return list(dict.fromkeys(names))
+
+
 class BlockQuery:
   """The statements on one block: lines (views) or an Arrow table. A context manager.
 
@@ -36,7 +43,7 @@ class BlockQuery:
     types = {field.name: field.type for field in data.schema} if isinstance(
         data, pa.Table) else None
     self._json = {name: _name(name) if types is None else _json_of(name, types.get(name))
-                  for name in self._columns()}
+                  for name in columns_of(rules)}
     self._json['item_id'] = self._item()
     # Text that is known to be text needs no quotes; a number in a column of numbers no parsing.
     texts = {} if types is None else {
@@ -196,14 +203,8 @@ class BlockQuery:
     return (f'case when {told} > {latest} and {told} < {end} then {read_secs * 1000} '
             f'else {told} end')
 
-  def _columns(self) -> list[str]:
-    """The top-level fields to read."""
-    roots = [path.split('.')[0] for path in self._rules.item_paths.values()]
-    names = [*RawEvent._fields, *roots, *(ARCHIVED if self._rules.keep_events else ())]
-    return list(dict.fromkeys(names))
-
   def _scan(self, urls: list[str]) -> str:
-    columns = ', '.join(f"{_name(name)}: 'JSON'" for name in self._columns())
+    columns = ', '.join(f"{_name(name)}: 'JSON'" for name in columns_of(self._rules))
     # The limit is loose in DuckDB; lines beyond max_event_bytes were taken out before.
     limit = 2 * self._rules.max_event_bytes + (1 << 20)
     return (f"read_json({urls!r}, format='newline_delimited', ignore_errors=true, "

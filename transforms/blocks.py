@@ -2,8 +2,8 @@
 import dataclasses
 import datetime
 import itertools
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import duckdb
 import fsspec
@@ -26,13 +26,25 @@ class OriginRange(NamedTuple):
   end: int
 
 
+class StoredRows(Protocol):
+  """Rows of a table that stay where they are stored until they are counted."""
+
+  @property
+  def num_rows(self) -> int:
+    """How many there are."""
+
+  def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows, of all columns or of those of these names that there are."""
+
+
 @dataclasses.dataclass
 class EventBlock:
   """Events as they were read.
 
   Attributes:
     origin: the range that these events fill.
-    data: whole JSON lines, or an Arrow table with the columns of the event contract.
+    data: whole JSON lines, or rows with the columns of the event contract: an Arrow table, or
+      where it is stored.
     watermark_secs: the source's watermark when the block was read, epoch seconds;
       None when the source has none (bounded input, or nothing read yet).
     read_secs: when an endless source read the block, epoch seconds: what the future of its
@@ -46,7 +58,7 @@ class EventBlock:
       elsewhere. It does not travel.
   """
   origin: OriginRange
-  data: bytes | memoryview | pa.Table
+  data: bytes | memoryview | pa.Table | StoredRows
   watermark_secs: int | None = None
   read_secs: int | None = None
   offsets: np.ndarray | None = None

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from leaderboard.transforms import events, lines
-from leaderboard.transforms.blockquery import BlockQuery
-from leaderboard.transforms.blocks import BlockFiles, EventBlock, OriginRange
+from leaderboard.transforms.blockquery import BlockQuery, columns_of
+from leaderboard.transforms.blocks import BlockFiles, EventBlock, OriginRange, StoredRows
 from leaderboard.transforms.cells import Cell, cut_cells
 from leaderboard.transforms.countingrules import CountingRules
 from leaderboard.transforms.events import Refused
@@ -59,16 +59,17 @@ class BlockCounter:
     self._connection.close()
 
   def count(self, block: EventBlock) -> CountedBlock:
-    if isinstance(block.data, pa.Table):
-      return self._count_table(block, block.data)
-    return self._count_lines(block, memoryview(block.data))
+    if isinstance(block.data, bytes | memoryview):
+      return self._count_lines(block, memoryview(block.data))
+    return self._count_rows(block, block.data)
 
   def latest_secs(self, block: EventBlock) -> int | None:
     """The newest event time in a block that is in range, epoch seconds; None when there is none.
 
     An event of the future tells no more than the moment when it was read.
     """
-    data = block.data if isinstance(block.data, pa.Table) else [memoryview(block.data)]
+    data = [memoryview(block.data)] if isinstance(block.data, bytes | memoryview) else \
+        self._table(block.data)
     with BlockQuery(self._connection, self._files, data, block, self._rules) as query:
       latest_ms = query.latest_ms()
     return None if latest_ms is None else latest_ms // 1000
@@ -79,7 +80,7 @@ class BlockCounter:
     -1 where a line tells none that is in range. An event of the future tells no more than the
     moment when it was read.
     """
-    assert block.offsets is not None and not isinstance(block.data, pa.Table)
+    assert block.offsets is not None and isinstance(block.data, bytes | memoryview)
     data = memoryview(block.data)
     holes, _ = self._holes(data)
     times = np.full(len(block.offsets), -1, np.int64)
@@ -154,16 +155,22 @@ class BlockCounter:
           block.origin.source, block.origin.partition, offset))
     return counted
 
-  def _count_table(self, block: EventBlock, table: pa.Table) -> CountedBlock:
-    def row_bytes(rows: np.ndarray) -> list[bytes]:
-      return [json.dumps(row, default=str, ensure_ascii=False).encode('utf-8', 'surrogatepass')
-              for row in table.take(rows).to_pylist()]
+  def _table(self, rows: pa.Table | StoredRows) -> pa.Table:
+    """Those columns of the rows that counting asks for."""
+    return rows if isinstance(rows, pa.Table) else rows.read(columns_of(self._rules))
 
+  def _count_rows(self, block: EventBlock, rows: pa.Table | StoredRows) -> CountedBlock:
+    def row_bytes(places: np.ndarray) -> list[bytes]:
+      whole = rows if isinstance(rows, pa.Table) else rows.read()
+      return [json.dumps(row, default=str, ensure_ascii=False).encode('utf-8', 'surrogatepass')
+              for row in whole.take(places).to_pylist()]
+
+    table = self._table(rows)
     with BlockQuery(self._connection, self._files, table, block, self._rules) as query:
       counted = self._run(query, block, row_bytes,
-                          lambda: np.arange(len(table)) + block.origin.start)
-    if counted.read != len(table):
-      raise RuntimeError(f'{counted.read} of {len(table)} rows of {block.origin} were read; '
+                          lambda: np.arange(rows.num_rows) + block.origin.start)
+    if counted.read != rows.num_rows:
+      raise RuntimeError(f'{counted.read} of {rows.num_rows} rows of {block.origin} were read; '
                          f'the block is not counted')
     return counted
 
