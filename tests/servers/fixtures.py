@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from servers import flink, kafka, prism
+from servers import flink, google, kafka, prism
 
 
 def _need(reason: str | None) -> None:
@@ -48,3 +48,17 @@ def _broker():
 def broker(_broker):
   """A Kafka broker, with the topics of other tests."""
   return _broker
+
+
+@pytest.fixture
+def secrets():
+  """What `secret_manager` keeps: name -> secret."""
+  return {}
+
+
+@pytest.fixture
+def secret_manager(secrets, monkeypatch):
+  """A stand-in for Google's Secret Manager, host:port; this process asks it too."""
+  with google.secret_manager(secrets) as address:
+    monkeypatch.setenv('SECRET_MANAGER_EMULATOR_HOST', address)
+    yield address
