@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 ENV, FILE, SECRET = 'env:', 'file:', 'secret://'
+_TIMEOUT_SECS = 10
 # Names a stand-in, as PUBSUB_EMULATOR_HOST does of another service: host:port, without TLS.
 _EMULATOR = 'SECRET_MANAGER_EMULATOR_HOST'
 _NAME = re.compile(r'projects/[^/]+/secrets/[^/]+(/versions/[^/]+)?')
@@ -81,7 +82,8 @@ def _entry(name: str) -> str:
                             f"pip install 'topk-leaderboard[dataflow]'") from None
   version = name if '/versions/' in name else f'{name}/versions/latest'
   try:
-    answer = _client(secretmanager).access_secret_version(request={'name': version})
+    answer = _client(secretmanager).access_secret_version(
+        request={'name': version}, timeout=_TIMEOUT_SECS)
   except Exception as error:   # of any kind that the client or its sign-in has
     reason = ' '.join(str(error).split())
     raise SecretUnavailable(f'{SECRET}{name}: {reason}') from None

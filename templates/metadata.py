@@ -68,7 +68,8 @@ TEMPLATES = {
             'Kafka': ('kafka', 'topics', 'kafka_config', 'kafka_start', 'kafka_group', 'idle',
                       'stop_at_end', 'dead_letters'),
             'files': ('input', 'watch', 'replay_bytes')},
-        first=('allowed_lateness', 'parquet', 'postgres', 'redis')),
+        first=('allowed_lateness', 'parquet', 'postgres', 'redis'),
+        examples={'time_zone': 'UTC'}),
     'backfill': Template(
         'Leaderboards counted again',
         'Counts a closed stretch of time again, from the archive or from Kafka, into boards of the '
@@ -121,9 +122,9 @@ def first_job(template: str) -> dict[str, str]:
 def _parameter(about: Template, name: str, known: Parameter, flag: argparse.Action
                ) -> dict[str, Any]:
   text = ' '.join((flag.help or '').replace('%%', '%').split())
-  text = text[:1].upper() + text[1:]
-  if 'Example:' not in text:
-    text = f'{text.rstrip(".")}. Example: {about.examples.get(name) or known.example}'
+  # An example of a local job may be none of a template.
+  text = text.partition('Example: ')[0].strip().rstrip('.') or known.label
+  text = f'{text[:1].upper()}{text[1:]}. Example: {about.examples.get(name) or known.example}'
   told: dict[str, Any] = {
       'name': name, 'label': known.label, 'helpText': text,
       'isOptional': name not in about.required, 'paramType': known.kind, 'groupName': known.group}

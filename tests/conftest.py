@@ -4,6 +4,7 @@ import pathlib
 import tempfile
 import uuid
 
+import dockerfile
 import psycopg
 import pytest
 import redis
@@ -66,6 +67,12 @@ def postgres_dsn(empty_dsn):
   """A database with the current schema."""
   postgresio.migrate(empty_dsn)
   return empty_dsn
+
+
+@pytest.fixture(scope='session')
+def image(tmp_path_factory):
+  """What the Dockerfile installs, in a fresh environment: a minute's work."""
+  return dockerfile.build('template', tmp_path_factory.mktemp('image'))
 
 
 @pytest.fixture

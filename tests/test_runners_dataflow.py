@@ -43,7 +43,7 @@ def summary(graph) -> str:
   return graphs.as_text(graphs.steps_of(graph))
 
 
-def _functions(graph):
+def functions(graph):
   """(label, pickled function) of every ParDo."""
   for transform in graph.components.transforms.values():
     if transform.spec.urn == 'beam:transform:pardo:v1':
@@ -81,10 +81,10 @@ def test_job_is_streaming(sample_events):
 def test_no_function_of_ours_travels_by_value(sample_events):
   """Functions are sent by name; code that is sent names the file that it came from."""
   _, graph = translated(sample_events)
-  functions = dict(_functions(graph))
-  assert len(functions) > 20
+  sent_all = dict(functions(graph))
+  assert len(sent_all) > 20
   # Beam's own Create holds the source, and the source the path of its file.
-  sent = [label for label, pickled in functions.items()
+  sent = [label for label, pickled in sent_all.items()
           if _names_our_code(pickled) and '/Create/' not in label]
   assert not sent
 
@@ -92,8 +92,8 @@ def test_no_function_of_ours_travels_by_value(sample_events):
 def test_a_lambda_would_be_noticed():
   with beam.Pipeline(runner=NoRunner()) as pipeline:
     pipeline | beam.Create([1]) | 'Ours' >> beam.Map(lambda number: number + 1)
-  functions = dict(_functions(pipeline.to_runner_api()))
-  assert any(map(_names_our_code, functions.values()))
+  sent = dict(functions(pipeline.to_runner_api()))
+  assert any(map(_names_our_code, sent.values()))
 
 
 class NoRunner(beam.runners.PipelineRunner):

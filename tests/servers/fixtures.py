@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from servers import axe, chromium, flink, kafka, prism
+from servers import axe, chromium, flink, google, kafka, prism
 
 
 def _need(reason: str | None) -> None:
@@ -69,3 +69,17 @@ def axe_source():
   """The script of axe-core, which looks for faults of accessibility."""
   _need(axe.missing())
   return axe.source()
+
+
+@pytest.fixture
+def secrets():
+  """What `secret_manager` keeps: name -> secret."""
+  return {}
+
+
+@pytest.fixture
+def secret_manager(secrets, monkeypatch):
+  """A stand-in for Google's Secret Manager, host:port; this process asks it too."""
+  with google.secret_manager(secrets) as address:
+    monkeypatch.setenv('SECRET_MANAGER_EMULATOR_HOST', address)
+    yield address
