@@ -163,6 +163,7 @@ def test_two_million_events_on_flink_into_three_stores_disturbed_twice(
   assert archived(str(tmp_path)) == events.counted
 
 
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
 @pytest.mark.slow
 def test_readers_that_run_apart_in_event_time_lose_nothing(
     broker, topic, flink_cluster, redis_url, postgres_dsn, tmp_path):
