@@ -1,5 +1,6 @@
 """Preflight: everything that a job needs is tried, told at once, and nothing is changed."""
 import os
+import threading
 import time
 
 import grpc
@@ -10,7 +11,7 @@ from apache_beam.io import localfilesystem
 from servers import google
 
 from leaderboard.io import pubsubio
-from leaderboard.pipelines import backfill, rollup, topk
+from leaderboard.pipelines import backfill, preflight, rollup, topk
 from leaderboard.pipelines.checks import UsageError, writable
 from leaderboard.pipelines.jobs import parse
 
@@ -68,6 +69,19 @@ def test_nothing_is_tried_when_it_is_off(capsys):
     assert stores.redis == 'redis://127.0.0.1:1/0'
 
 
+def test_what_never_answers_is_told_like_the_rest(monkeypatch):
+  monkeypatch.setattr(preflight, '_SECS', 0.1)
+  ever = threading.Event()
+  try:
+    assert preflight.failures([
+        preflight.Probe('--one', 'gs://one', ever.wait),
+        preflight.Probe('--two', 'gs://two', lambda: None),
+        preflight.Probe('--three', 'gs://three', lambda: 1 / 0)]) == [
+            '--one: gs://one does not answer within 0.1 s', '--three: division by zero']
+  finally:
+    ever.set()
+
+
 @pytest.mark.parametrize('runner', ['DataflowRunner', 'PortableRunner', 'FlinkRunner'])
 def test_no_password_leaves_the_machine(runner, tmp_path):
   settings = tmp_path / 'kafka.properties'
@@ -102,7 +116,7 @@ def test_subscription_is_looked_for(monkeypatch):
                  '--region=us-central1'], 'test')
     (probe,) = job.source.probes()
     assert (probe.flag, probe.place) == ('--subscription', f'{SUBSCRIPTION}-gone')
-    with pytest.raises(ValueError, match='create it first'):
+    with pytest.raises(pubsubio.PubSubUnavailable, match='create it first'):
       probe.attempt()
 
 
