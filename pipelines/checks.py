@@ -125,8 +125,8 @@ def writable(path: str) -> None:
 
 
 def _writable_elsewhere(path: str) -> None:
-  probe = FileSystems.join(path, f'.write-probe-{uuid.uuid4().hex}')
   try:
+    probe = FileSystems.join(path, f'.write-probe-{uuid.uuid4().hex}')
     with FileSystems.create(probe):
       pass
     FileSystems.delete([probe])

@@ -164,7 +164,7 @@ class PubSub(Source):
 
 
 def _files_probe(patterns: str) -> Probe:
-  return Probe('--input', patterns, functools.partial(_found, match_files, patterns))
+  return Probe('--input', patterns, functools.partial(match_files, patterns))
 
 
 def _topics_probe(servers: str, topics: str, config: Mapping[str, str]) -> Probe:
@@ -172,22 +172,9 @@ def _topics_probe(servers: str, topics: str, config: Mapping[str, str]) -> Probe
                functools.partial(kafkaclient.check, servers, topics, config))
 
 
-def _found(look: Any, *args: Any) -> Any:
-  """What `look` finds; any error of a file system becomes one line."""
-  try:
-    return look(*args)
-  except ValueError:
-    raise
-  except Exception as error:   # of any kind that a client or its sign-in has
-    raise ValueError(f'cannot look at {args[0]!r}: {one_line(error)}') from None
-
-
 def _check_exists(path: str) -> None:
   from leaderboard.io import pubsubio  # of the extra `dataflow`
-  try:
-    pubsubio.check(path)
-  except pubsubio.PubSubUnavailable as error:
-    raise ValueError(str(error)) from None
+  pubsubio.check(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +186,7 @@ class Archive(Source):
 
   def probes(self) -> list[Probe]:
     return [Probe('--archive', self.root, functools.partial(
-        _found, _check_archive, self.root, self.from_secs, self.to_secs))]
+        _check_archive, self.root, self.from_secs, self.to_secs))]
 
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     return pipeline | 'ReadArchive' >> ReadArchive(self.root, self.from_secs, self.to_secs)
@@ -327,7 +314,7 @@ def read_kafka_config(problems: Problems, flags: Any) -> dict[str, str]:
   """The settings of --kafka_config: lines of name=value."""
   if not flags.kafka_config:
     return {}
-  config = problems.check('--kafka_config', _found, _kafka_config, flags.kafka_config) or {}
+  config = problems.check('--kafka_config', _kafka_config, flags.kafka_config) or {}
   shown = [name for name, value in config.items()
            if _SECRET_SETTING.search(name) and not secretsio.is_reference(value)]
   if shown and leaves_this_machine(flags):
@@ -340,14 +327,18 @@ def read_kafka_config(problems: Problems, flags: Any) -> dict[str, str]:
 
 def _kafka_config(path: str) -> dict[str, str]:
   config = {}
-  with FileSystems.open(local_path(path)) as file:
-    for number, line in enumerate(file.read().decode().splitlines(), 1):
-      line = line.strip()
-      if not line or line.startswith('#'):
-        continue
-      name, equals, value = line.partition('=')
-      if not equals:
-        raise ValueError(f'line {number} of {path} must be name=value')
-      config[name.strip()] = value.strip()
+  try:
+    with FileSystems.open(local_path(path)) as file:
+      lines = file.read().decode().splitlines()
+  except Exception as error:   # of any kind that a client of a file system or its sign-in has
+    raise ValueError(f'cannot read {path!r}: {one_line(error)}') from None
+  for number, line in enumerate(lines, 1):
+    line = line.strip()
+    if not line or line.startswith('#'):
+      continue
+    name, equals, value = line.partition('=')
+    if not equals:
+      raise ValueError(f'line {number} of {path} must be name=value')
+    config[name.strip()] = value.strip()
   kafkaclient.check_config(config)
   return config

@@ -52,3 +52,35 @@ def test_graph_is_built_without_the_secret(tmp_path, monkeypatch, sample_events)
 def test_other_text_is_left_as_it_is():
   for text in ('redis://cache:6379/0', 'file:///data', 'postgresql://db/boards', 'embedded'):
     assert secretsio.resolve(text) == text
+
+
+def test_secret_manager_is_asked_for_the_newest_version_or_the_one_that_is_named(
+    secret_manager, secrets):
+  secrets['projects/my-project/secrets/dsn'] = 'postgresql://:word@db/boards\n'
+  for reference in ('secret://projects/my-project/secrets/dsn',
+                    'secret://projects/my-project/secrets/dsn/versions/1'):
+    assert secretsio.resolve(reference) == 'postgresql://:word@db/boards'
+  for absent in ('secret://projects/my-project/secrets/other',
+                 'secret://projects/my-project/secrets/dsn/versions/7'):
+    with pytest.raises(secretsio.SecretUnavailable, match=f'^{absent}: 404 Secret'):
+      secretsio.resolve(absent)
+
+
+@pytest.mark.parametrize(('text', 'shown'), [
+    ('redis://:wo/rd@cache:6379/0', 'redis://:***@cache:6379/0'),
+    ('rediss+cluster://me:word@a:1', 'rediss+cluster://me:***@a:1'),
+    ('postgresql://db/boards?user=me&password=word&sslmode=require',
+     'postgresql://db/boards?user=me&password=***&sslmode=require'),
+    ("host=db password='wo rd' dbname=boards", 'host=db password=*** dbname=boards'),
+])
+def test_passwords_are_found_and_hidden(text, shown):
+  assert secretsio.holds_password(text)
+  assert secretsio.masked(f'--flag={text} is wrong') == f'--flag={shown} is wrong'
+
+
+@pytest.mark.parametrize('text', [
+    'redis://cache:6379/0', 'redis://me@cache', 'postgresql://me:@/boards?host=/run/postgres',
+    'postgresql://db:5432/boards', 'host=db user=me', 'embedded', 'env:PASSWORD',
+    'secret://projects/p/secrets/password=1'])
+def test_what_holds_no_password_is_left_as_it_is(text):
+  assert not secretsio.holds_password(text)
