@@ -126,7 +126,7 @@ class Tail:
       return None
     final = None if until is None else record.window_end <= until
     return (Board.of_record(record, LIVE, read_at, final),
-            before and Board.of_record(before, LIVE, read_at))
+            Board.of_record(before, LIVE, read_at) if before else None)
 
   def _tell(self) -> None:
     news, self.news = self.news, asyncio.Event()
@@ -328,10 +328,10 @@ def difference(before: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, 
     the revision before; null where that is none to build on, and the rows are all.
   """
   revision = now['revision']
-  since = before and before['revision']
-  if before and (since['generation'] != revision['generation']
-                 or since['events'] > revision['events']):
-    before = since = None
+  if before and (before['revision']['generation'] != revision['generation']
+                 or before['revision']['events'] > revision['events']):
+    before = None
+  since = before['revision'] if before else None
   old = {row['item']: row for row in before['rows']} if before else {}
   items = {row['item'] for row in now['rows']}
   return {
