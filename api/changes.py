@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, NamedTuple
 
 import orjson
+import redis
 from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.responses import StreamingResponse
 
@@ -174,9 +175,12 @@ class Tail:
     self._tell()
 
   async def _state(self) -> '_State':
-    if not await self._live.client.exists(self._key):
+    try:
+      info = await self._live.client.xinfo_stream(self._key)
+    except redis.ResponseError as error:
+      if 'no such key' not in str(error):
+        raise
       return _State((0, 0), (0, 0))
-    info = await self._live.client.xinfo_stream(self._key)
     last, first = _id(info['last-generated-id']), info['first-entry']
     if int(info['entries-added']) == int(info['length']):
       return _State((0, 0), last)
