@@ -70,4 +70,5 @@ def create_app(settings: Settings) -> FastAPI:
         CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=['GET', 'POST'],
         allow_headers=['If-None-Match', 'Last-Event-ID'], expose_headers=['ETag', 'Retry-After'])
   app.add_middleware(Guard, metrics=metrics)
+  app.openapi()   # now, and not while the first request waits for its parameters
   return app

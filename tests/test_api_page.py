@@ -121,8 +121,8 @@ def test_brackets_are_drawn_as_they_are(service, boards, make_record, tab):
   assert drawn == [[row['lower'], row['lower'], row['upper'], 30] for row in rows]
   assert tab.run("[...document.querySelectorAll('td.proof')].map(e => e.innerText)") == [
       'proven' if row['certified'] else 'not proven' for row in rows]
-  assert 'all others: at most 30' in text(tab, '#legend')
-  assert 'First 1 ranks proven' in text(tab, '#badges')
+  assert 'beyond the kept rows: at most 30' in text(tab, '#legend')
+  assert 'First rank proven' in text(tab, '#badges')
 
 
 def test_items_are_only_ever_text_and_nothing_comes_from_elsewhere(

@@ -154,7 +154,7 @@ function show(found, moving) {
   const rest = found.rest_upper > 0;
   section.querySelector('.rest-only').hidden = !rest;
   section.querySelector('.open-only').hidden = found.rows.every((row) => row.lower === row.upper);
-  element('rest').textContent = `all others: at most ${format.number(found.rest_upper)}`;
+  element('rest').textContent = `beyond the kept rows: at most ${format.number(found.rest_upper)}`;
   element('later').disabled = modeOf(controls.asked) === 'newest';
   item.suggest(found.rows.map((row) => row.item));
   board.mark(controls.asked.item);
