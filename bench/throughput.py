@@ -1,7 +1,7 @@
 """Events a second of the whole job, beside its peers, on the same files and cores.
 
     python bench/throughput.py --events=1M,5M --rounds=5
-    python bench/throughput.py --events=5M --cases=flat-json --contestants=ours,duckdb --plot=speed.svg
+    python bench/throughput.py --events=5M --cases=flat-json --contestants=ours,duckdb
 
 Every run is a fresh process; rounds are interleaved, and a ratio compares runs of one round. Ours
 is the whole Beam job on FnApiRunner: refused events kept, accounts written and read back, boards
@@ -180,7 +180,7 @@ def summarise(found):
   for name, runs in found.items():
     rates = [run['events'] / run['secs'] for run in runs]
     ratios = [rate / (base['events'] / base['secs'])
-              for rate, base in zip(rates, found.get('duckdb', ()))]
+              for rate, base in zip(rates, found.get('duckdb', ()), strict=False)]
     rows.append({
         'contestant': name, 'events_per_sec': statistics.median(rates),
         'slowest': min(rates), 'fastest': max(rates),
@@ -195,7 +195,8 @@ def as_table(rows):
   lines = ['| | events/s | spread | of DuckDB | run s | import s | CPU s | memory | mapped |',
            '|---|---|---|---|---|---|---|---|---|']
   for row in rows:
-    spread = f'{row["slowest"] / row["events_per_sec"] - 1:+.0%} {row["fastest"] / row["events_per_sec"] - 1:+.0%}'
+    spread = ' '.join(f'{row[end] / row["events_per_sec"] - 1:+.0%}'
+                      for end in ('slowest', 'fastest'))
     ratio = '' if row['ratio'] is None else f'{row["ratio"]:.3g}' if row['ratio'] < .1 else \
         f'{row["ratio"]:.2f}'
     lines.append(

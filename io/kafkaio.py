@@ -553,7 +553,7 @@ class _RangeFn(beam.DoFn):
 
 def _within(block: EventBlock, times_ms: np.ndarray, from_ms: int, to_ms: int) -> EventBlock:
   """The lines of a block whose time lies in [from, to)."""
-  assert block.offsets is not None
+  assert block.offsets is not None and isinstance(block.data, (bytes, memoryview))
   kept = np.flatnonzero((times_ms >= from_ms) & (times_ms < to_ms))
   lines = bytes(block.data).split(b'\n')
   raw = block.raw or {}

@@ -118,7 +118,7 @@ class _Items:
       kept = np.ones(len(data), bool)
       kept[begins[self._quoted]] = kept[ends[self._quoted] - 1] = False
       data = data[kept]
-    self._data = memoryview(data)
+    self._data = data.data
     self._starts = np.concatenate(([0], np.cumsum(self._lengths)))
 
   def _suspects(self, data: np.ndarray, begins: np.ndarray, in_json: bool) -> np.ndarray:
