@@ -112,7 +112,10 @@ def main(argv: Sequence[str] | None = None) -> int:
       # a second (measured).
       gc.collect()
       gc.freeze()
-      server.run(sockets=[listening])
+      try:
+        server.run(sockets=[listening])
+      finally:
+        gc.unfreeze()   # what is frozen would be told as leaked
       return 0 if server.started else 1
   except UsageError as error:
     for problem in error.problems:

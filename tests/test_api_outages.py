@@ -62,15 +62,15 @@ class Load:
 
 
 @pytest.fixture
-def own_stores(tmp_path, monkeypatch):
+def own_stores(servers_folder, monkeypatch):
   """Settings of filled stores that a test may kill; Redis comes back on its port."""
   port = embedded._free_port()
-  with embedded.start_postgres(tmp_path) as postgres:
+  with embedded.start_postgres(servers_folder) as postgres:
     with monkeypatch.context() as patch:
       patch.setattr(embedded, '_free_port', lambda: port)
-      redis = embedded.start_redis(tmp_path)
-    settings = Settings(redis=redis.url, postgres=postgres.url, data_dir=tmp_path,
-                        parquet=str(tmp_path / 'parquet'))
+      redis = embedded.start_redis(servers_folder)
+    settings = Settings(redis=redis.url, postgres=postgres.url, data_dir=servers_folder,
+                        parquet=str(servers_folder / 'parquet'))
     serving.fill(settings, str(serving.SAMPLE))
     yield settings
     redis.stop()

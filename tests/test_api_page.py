@@ -164,6 +164,20 @@ def test_a_time_without_a_board_leads_back(service, boards, make_record, tab):
   tab.wait("!document.getElementById('empty').hidden")
 
 
+def test_steps_lead_over_a_window_without_a_board(service, boards, make_record, tab):
+  boards.apply([make_record({'a': 1}), make_record(
+      {'b': 1}, window_start=1_357_005_600, window_end=1_357_009_200)])
+  opened(tab, service)
+  tab.wait(is_order('b'))
+  click(tab, '#earlier')
+  tab.wait("document.getElementById('empty').innerText.includes('No board for this time')")
+  click(tab, '#earlier')
+  tab.wait(is_order('a'))
+  click(tab, '#later')
+  click(tab, '#later')
+  tab.wait(is_order('b'))
+
+
 def test_a_refusal_is_shown_with_its_remedy(service, boards, make_record, tab):
   boards.apply([make_record({'a': 1})])
   opened(tab, service, '?event_type=play&tenant=acme&window=1h&at=yesterday')

@@ -62,15 +62,15 @@ def running(tmp_path, *flags):
 
 
 @pytest.mark.parametrize('signal_', [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_it_and_its_servers(tmp_path, signal_):
-  with running(tmp_path, '--redis=embedded', '--postgres=embedded') as (process, url):
+def test_signal_ends_it_and_its_servers(servers_folder, signal_):
+  with running(servers_folder, '--redis=embedded', '--postgres=embedded') as (process, url):
     ready = httpx.get(f'{url}readyz')
     assert ready.json() == {'status': 'ok', 'stores': {'redis': 'ok', 'postgres': 'ok'}}
     assert httpx.get(f'{url}v1/event_types').json() == {'boards': []}
     process.send_signal(signal_)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, '', '')
-  pid_files = list(tmp_path.rglob('postmaster.pid'))
+  pid_files = list(servers_folder.rglob('postmaster.pid'))
   assert pid_files == []
 
 
