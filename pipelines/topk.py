@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PortableOptions
 
 from leaderboard.io import postgresio, redisio
 from leaderboard.io.ledgerio import Ledger, WriteAccounts
@@ -144,7 +145,10 @@ def submit(job: TopKJob) -> Any:
       return None
     pipeline = beam.Pipeline(options=job.beam)
     build(pipeline, job, uuid.uuid4().hex, stores)
-    return pipeline.run()
+    result = pipeline.run()
+    if job.beam.view_as(PortableOptions).output_executable_path:
+      result.wait_until_finish()   # the program is being written to that file, not run
+    return result
 
 
 @contextlib.contextmanager
