@@ -17,12 +17,13 @@ WORKDIR /app
 # Without its rooms the package is only its dependencies: a change of code does not install Beam
 # again.
 COPY setup.py pyproject.toml constraints.txt LICENSE ./
-RUN pip install --no-cache-dir -c constraints.txt "apache-beam[gcp]==2.77.0" .
+RUN pip install --no-cache-dir -c constraints.txt "apache-beam[gcp]==2.77.0" ".[api]"
 
 COPY transforms transforms
 COPY io io
 COPY pipelines pipelines
 COPY templates templates
+COPY api api
 RUN pip install --no-cache-dir --no-deps --force-reinstall . && pip check
 
 # Workers run what is installed here: no environment of their own is made when they start, which
