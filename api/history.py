@@ -135,7 +135,7 @@ class HistoryBoards:
     async def run() -> list[tuple[Any, ...]]:
       async with self.pool.connection() as connection:
         cursor = connection.cursor(binary=True)
-        await cursor.execute(query, values)   # type: ignore[arg-type]
+        await cursor.execute(query, values)
         return await cursor.fetchall() if cursor.description else []
 
     # A server that does not answer at all is not told by its own timeout.
@@ -174,7 +174,7 @@ class HistoryBoards:
   async def families(self, limit: int) -> list[tuple[str, str, str, int, int]]:
     """Tenant, event type, window size, start of the oldest and of the newest window of what is
     stored."""
-    return [tuple(row) for row in await self.fetch(_FAMILIES, [limit])]   # type: ignore[misc]
+    return [tuple(row) for row in await self.fetch(_FAMILIES, [limit])]
 
   async def plan(self, tenant_id: str, event_type: str, from_secs: int, to_secs: int) -> Plan:
     """Which stored windows make up [from, to)."""

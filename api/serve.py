@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -33,7 +34,8 @@ def opened(settings: Settings) -> Iterator[Settings]:
     UsageError: one does not start.
   """
   with contextlib.ExitStack() as stack:
-    problems, found = [], {}
+    problems: list[str] = []
+    found: dict[str, Any] = {}
     for name, start in (('redis', embedded.start_redis), ('postgres', embedded.start_postgres)):
       if getattr(settings, name) != EMBEDDED:
         continue
