@@ -220,7 +220,8 @@ class Boards:
           if question.path != AUTO or not isinstance(error, OddEdges)))
       self.metrics.answers.labels(path, 'yes' if reason else 'no').inc()
       if reason:
-        degraded = '; '.join(filter(None, (reason, answer.board.degraded)))
+        own = answer.board.degraded or ''
+        degraded = own if reason in own else '; '.join(filter(None, (reason, own)))
         # Nothing tells that the better path is back.
         answer = Answer(dataclasses.replace(answer.board, degraded=degraded), answer.previous,
                         answer.stamp._replace(tags=()))
