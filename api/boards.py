@@ -220,7 +220,8 @@ class Boards:
           if question.path != AUTO or not isinstance(error, OddEdges)))
       self.metrics.answers.labels(path, 'yes' if reason else 'no').inc()
       if reason:
-        degraded = '; '.join(filter(None, (reason, answer.board.degraded)))
+        own = answer.board.degraded or ''
+        degraded = own if reason in own else '; '.join(filter(None, (reason, own)))
         # Nothing tells that the better path is back.
         answer = Answer(dataclasses.replace(answer.board, degraded=degraded), answer.previous,
                         answer.stamp._replace(tags=()))
@@ -291,7 +292,8 @@ class Boards:
         found.append(None)
       else:
         found.append(await ranges.board(*who, window_start, size.end(window_start), size.label))
-    return None if found[0] is None else Answer(found[0], found[1], stamp)
+    board, previous = found
+    return None if board is None else Answer(board, previous, stamp)
 
   async def _ask_exact(self, question: Question) -> Answer | None:
     size, exact = question.size, self._exact

@@ -215,10 +215,10 @@ class Ranges:
       return None
 
   async def _share(self, digest: bytes, summary: HeavyHitters) -> None:
-    live = self._live
-    assert live
+    assert self._live
+    client = self._live.client
     encoded = await asyncio.to_thread(summary.to_bytes)
-    await live.call(lambda: live.client.set(_key(digest), encoded, ex=self._shared_secs))
+    await self._live.call(lambda: client.set(_key(digest), encoded, ex=self._shared_secs))
 
   async def _kept(self, tenant_id: str, event_type: str, groups: list[list[Stored]]
                   ) -> dict[Span, bytes]:

@@ -280,6 +280,7 @@ def _state_bytes(cluster):
 
 
 def _paced(broker, topic, rate, secs, folder):
+  folder.mkdir(parents=True, exist_ok=True)
   path = folder / 'ticks.npz'
   subprocess.run([sys.executable, str(ROOT / 'bench' / 'stream_load.py'), broker.url, topic,
                   str(rate), str(secs), str(path)], check=True)
