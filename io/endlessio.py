@@ -3,8 +3,7 @@
 Beam's own `ReadFromUnboundedSource` asks the runner to finalize the checkpoint of every bundle. A
 worker then sets the whole bundle processor aside until the runner has done so, seconds later, and
 makes everything anew for the next bundle: the reader with its connection and what it has fetched,
-and the engine that counts behind it.
-On Flink that took a quarter of the workers' CPU.
+and the engine that counts behind it. On Flink that took a quarter of the workers' CPU.
 """
 import dataclasses
 import time
