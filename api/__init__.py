@@ -1,4 +1,8 @@
 """The query service over the stores: `python -m leaderboard.api.serve --help`."""
+import logging
+
+# Beam says on import that Google's client libraries are missing; only Dataflow asks for them.
+logging.getLogger().addFilter(lambda record: 'apitools not found' not in record.getMessage())
 
 __all__ = [
     'analysis', 'answers', 'app', 'archive', 'asking', 'boards', 'brackets', 'breaker', 'caches',
