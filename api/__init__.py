@@ -9,4 +9,5 @@ __all__ = [
     'changes', 'client', 'comparison', 'compression', 'cursors', 'depth', 'distribution', 'exact',
     'examples', 'feed', 'guard', 'history', 'leaderboards', 'live', 'members', 'merging',
     'metrics', 'operations', 'page', 'parameters', 'problems', 'protocol', 'ranges', 'replies',
-    'schemas', 'serve', 'settings', 'singleflight', 'ties', 'tiling', 'trends', 'warmth']
+    'schemas', 'serve', 'settings', 'singleflight', 'ties', 'tiling', 'tracing', 'trends',
+    'warmth']
