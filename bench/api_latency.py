@@ -132,7 +132,7 @@ def drive(name, server, rate, secs, paths):
   sender = subprocess.run(
       [sys.executable, str(pathlib.Path(__file__).with_name('openloop.py'))], text=True, check=True,
       input=json.dumps({'port': port, 'rate': rate, 'secs': secs, 'paths': paths}),
-      capture_output=True)
+      stdout=subprocess.PIPE)
   busy = (cpu_secs(process) - before) / (time.monotonic() - began)
   found = json.loads(sender.stdout)
   p50, p90, p99, p999 = np.percentile(found['msec'] or [float('inf')], (50, 90, 99, 99.9))
