@@ -63,6 +63,7 @@ setuptools.setup(
             'httpx>=0.27',
             'hypothesis>=6',
             'mypy>=1.13',
+            'opentelemetry-sdk>=1.28',
             'pytest>=8',
             'pytest-timeout>=2.3',
             'ruff>=0.9',

@@ -2,6 +2,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from pydantic import TypeAdapter
@@ -30,7 +31,7 @@ from leaderboard.api.warmth import keep_warm
 _DESCRIPTION = """\
 Leaderboards with bounds that always hold: `lower <= true count <= upper`. Moments are RFC 3339,
 counts exact integers of up to 63 bits. A refusal is a problem (RFC 9457) that names the field."""
-_REFUSALS = {
+_REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {'description': text, 'content': {MEDIA_TYPE: {
         'schema': TypeAdapter(schemas.Problem).json_schema(), 'example': PROBLEM}}}
     for status, text in ((404, 'There is no such board.'), (414, 'The query is too long.'),
@@ -70,4 +71,5 @@ def create_app(settings: Settings) -> FastAPI:
         CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=['GET', 'POST'],
         allow_headers=['If-None-Match', 'Last-Event-ID'], expose_headers=['ETag', 'Retry-After'])
   app.add_middleware(Guard, metrics=metrics)
+  app.openapi()   # now, and not while the first request waits for its parameters
   return app

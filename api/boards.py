@@ -220,7 +220,8 @@ class Boards:
           if question.path != AUTO or not isinstance(error, OddEdges)))
       self.metrics.answers.labels(path, 'yes' if reason else 'no').inc()
       if reason:
-        degraded = '; '.join(filter(None, (reason, answer.board.degraded)))
+        own = answer.board.degraded or ''
+        degraded = own if reason in own else '; '.join(filter(None, (reason, own)))
         # Nothing tells that the better path is back.
         answer = Answer(dataclasses.replace(answer.board, degraded=degraded), answer.previous,
                         answer.stamp._replace(tags=()))
@@ -258,7 +259,7 @@ class Boards:
       tags.append(family_tag(key))
     final = None if until is None else record.window_end <= until
     return Answer(Board.of_record(record, LIVE, read_at, final),
-                  previous and Board.of_record(previous, LIVE, read_at),
+                  None if previous is None else Board.of_record(previous, LIVE, read_at),
                   stamp._replace(tags=tuple(tags)))
 
   async def _ask_history(self, question: Question) -> Answer | None:
@@ -270,7 +271,7 @@ class Boards:
       assert question.from_secs is not None and question.to_secs is not None
       board = await ranges.board(*who, question.from_secs, question.to_secs, None,
                                  question.to_now)
-      return board and Answer(board, None, stamp)
+      return None if board is None else Answer(board, None, stamp)
     until = await history.final_until()
     start = (await history.newest(*who, size.label) if question.start is None
              else question.start)
@@ -291,7 +292,8 @@ class Boards:
         found.append(None)
       else:
         found.append(await ranges.board(*who, window_start, size.end(window_start), size.label))
-    return found[0] and Answer(found[0], found[1], stamp)
+    board, previous = found
+    return None if board is None else Answer(board, previous, stamp)
 
   async def _ask_exact(self, question: Question) -> Answer | None:
     size, exact = question.size, self._exact
@@ -301,14 +303,14 @@ class Boards:
     if size is None:
       assert question.from_secs is not None and question.to_secs is not None
       board = await exact.board(*who, question.from_secs, question.to_secs, None)
-      return board and Answer(board, None, stamp)
+      return None if board is None else Answer(board, None, stamp)
     start = question.start
     if start is None:
       start = await self._newest(*who, size.label)
     if start is None:
       return None
     board = await exact.board(*who, start, size.end(start), size.label)
-    return board and Answer(board, None, stamp)
+    return None if board is None else Answer(board, None, stamp)
 
   async def _newest(self, tenant_id: str, event_type: str, label: str) -> int | None:
     """Start of the newest window, of whichever store can tell it."""

@@ -4,6 +4,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from leaderboard.api import tracing
+
 _T = TypeVar('_T')
 _log = logging.getLogger(__name__)
 # Long enough that a hanging store does not hold every request for its timeout, short enough that
@@ -59,7 +61,8 @@ class Breaker:
       self._until = self._clock() + self._pause_secs
     openings = self._openings
     try:
-      result = await call()
+      with tracing.span(self.name):
+        result = await call()
     except self._down as error:
       if not isinstance(error, self._harmless) and openings == self._openings:
         # Of calls that fail together, the first one opens.

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, NamedTuple
 
 import orjson
+import redis
 from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.responses import StreamingResponse
 
@@ -104,8 +105,8 @@ class Tail:
     return _entries(await self._live.client.xrange(
         self._key, f'({_text(position)}', _text(self.last)))
 
-  async def board(self, start: int) -> tuple[Board, Board | None] | None:
-    """A board with all that is told up to `last`, and the one it is compared with."""
+  async def answer(self, start: int, k: int) -> dict[str, Any] | None:
+    """The first k rows of a board with all that is told up to `last`; nobody may change it."""
     read_to, task = self._boards.get(start, ((-1, 0), None))
     if task is None or read_to < self.last or task.done() and task.exception():
       task = asyncio.create_task(self._read_board(start))
@@ -114,9 +115,15 @@ class Tail:
     while len(self._boards) > _KEPT_BOARDS:
       self._boards.popitem(last=False)
     # Another follower waits for it, too: it must not end with this one.
-    return await asyncio.shield(task)
+    found = await asyncio.shield(task)
+    if found is None:
+      return None
+    if k not in found.answers:
+      found.answers[k] = as_answer(found.board, k, 0, found.previous) | {
+          'as_of': instant(found.board.read_at)}
+    return found.answers[k]
 
-  async def _read_board(self, start: int) -> tuple[Board, Board | None] | None:
+  async def _read_board(self, start: int) -> '_Read | None':
     # In this order: a board that is read after it became final has all its events.
     until = await self._live.final_until()
     read_at = time.time()
@@ -125,8 +132,8 @@ class Tail:
     if record is None:
       return None
     final = None if until is None else record.window_end <= until
-    return (Board.of_record(record, LIVE, read_at, final),
-            before and Board.of_record(before, LIVE, read_at))
+    return _Read(Board.of_record(record, LIVE, read_at, final),
+                 Board.of_record(before, LIVE, read_at) if before else None, {})
 
   def _tell(self) -> None:
     news, self.news = self.news, asyncio.Event()
@@ -168,13 +175,23 @@ class Tail:
     self._tell()
 
   async def _state(self) -> '_State':
-    if not await self._live.client.exists(self._key):
+    try:
+      info = await self._live.client.xinfo_stream(self._key)
+    except redis.ResponseError as error:
+      if 'no such key' not in str(error):
+        raise
       return _State((0, 0), (0, 0))
-    info = await self._live.client.xinfo_stream(self._key)
     last, first = _id(info['last-generated-id']), info['first-entry']
     if int(info['entries-added']) == int(info['length']):
       return _State((0, 0), last)
     return _State(_id(first[0]) if first else last, last)
+
+
+class _Read(NamedTuple):
+  """A board, the one it is compared with, and answers by their k: made once for all followers."""
+  board: Board
+  previous: Board | None
+  answers: dict[int, dict[str, Any]]
 
 
 class _State(NamedTuple):
@@ -304,11 +321,9 @@ class Changes:
       yield _event('reset', {}, tail.last), tail.last
       return
     for at, last in sorted(latest.items(), key=lambda entry: entry[1]):
-      found = await tail.board(at)
-      if found is None:   # it has expired
+      now = await tail.answer(at, k)
+      if now is None:   # it has expired
         continue
-      board, previous = found
-      now = as_answer(board, k, 0, previous) | {'as_of': instant(board.read_at)}
       before = held.pop(at, None)
       held[at] = now
       if len(held) > _HELD_BOARDS:
@@ -328,10 +343,10 @@ def difference(before: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, 
     the revision before; null where that is none to build on, and the rows are all.
   """
   revision = now['revision']
-  since = before and before['revision']
-  if before and (since['generation'] != revision['generation']
-                 or since['events'] > revision['events']):
-    before = since = None
+  if before and (before['revision']['generation'] != revision['generation']
+                 or before['revision']['events'] > revision['events']):
+    before = None
+  since = before['revision'] if before else None
   old = {row['item']: row for row in before['rows']} if before else {}
   items = {row['item'] for row in now['rows']}
   return {

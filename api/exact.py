@@ -1,6 +1,7 @@
 """Exact boards from the archive, held against what the stored boards have counted."""
 import asyncio
 import dataclasses
+import functools
 import hashlib
 import itertools
 import time
@@ -104,8 +105,8 @@ class ExactBoards:
       if found is not None:
         return found
       try:
-        found = await self._flights.do(key, lambda files=files: self._archive.count(
-            files, tenant_id, event_type, asked, around, grid_secs))
+        found = await self._flights.do(key, functools.partial(
+            self._archive.count, files, tenant_id, event_type, asked, around, grid_secs))
       except ArchiveDown:
         if attempt == 2 or files == await asyncio.to_thread(
             self._archive.files, tenant_id, event_type, *around):

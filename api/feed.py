@@ -6,7 +6,8 @@ import time
 from leaderboard.api.caches import STALE_SECS, Freshness
 from leaderboard.api.live import DOWN, LiveBoards
 
-CHANNELS = 'topk:{*:changes'
+# A user who may follow channels `topk:*` may subscribe to this pattern, and to no narrower one.
+CHANNELS = 'topk:*'
 _SUFFIX = ':changes'
 # A change is seen within a second: a line that has gone silent must be noticed sooner.
 _PING_SECS = STALE_SECS / 4
@@ -88,7 +89,7 @@ class Feed:
             raise ConnectionError('the change channels have gone silent')
         elif message['type'] == 'psubscribe':
           self._freshness.flush()
-        elif message['type'] == 'pmessage':
+        elif message['type'] == 'pmessage' and message['channel'].endswith(_SUFFIX):
           family = message['channel'].removesuffix(_SUFFIX)
           self._freshness.changed([family_tag(family), board_tag(family, int(message['data']))])
         elif message['type'] == 'pong':

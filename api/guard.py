@@ -5,6 +5,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from leaderboard.api import tracing
 from leaderboard.api.metrics import Metrics
 from leaderboard.api.parameters import SLASH
 from leaderboard.api.problems import BodyTooLarge, Problem
@@ -31,6 +32,10 @@ class Guard:
     if scope['type'] != 'http':
       await self._app(scope, receive, send)
       return
+    with tracing.server_span(scope['method'], scope['headers']) as span:
+      await self._account(span, scope, receive, send)
+
+  async def _account(self, span: Any, scope: Scope, receive: Receive, send: Send) -> None:
     began = time.perf_counter()
     status, streams = 500, False
 
@@ -46,18 +51,24 @@ class Guard:
       problem = _refused(scope)
       if problem:
         await problem.response()(scope, receive, counted)
-        return
-      raw = scope.get('raw_path', b'')
-      if b'%2f' in raw.lower():
-        escaped = urllib.parse.quote(SLASH).encode()
-        scope['path'] = urllib.parse.unquote(
-            raw.replace(b'%2f', escaped).replace(b'%2F', escaped).decode('ascii', 'replace'))
-      await self._app(scope, _limited(receive), counted)
+      else:
+        _keep_slashes(scope)
+        await self._app(scope, _limited(receive), counted)
     finally:
       route = getattr(scope.get('route'), 'path', 'none')
       self._metrics.requests.labels(route, str(status)).inc()
       if not streams:
         self._metrics.seconds.labels(route).observe(time.perf_counter() - began)
+      tracing.describe(span, scope['method'], route, status)
+
+
+def _keep_slashes(scope: Scope) -> None:
+  """Has a slash that was escaped stay inside its part of the path."""
+  raw = scope.get('raw_path', b'')
+  if b'%2f' in raw.lower():
+    escaped = urllib.parse.quote(SLASH).encode()
+    scope['path'] = urllib.parse.unquote(
+        raw.replace(b'%2f', escaped).replace(b'%2F', escaped).decode('ascii', 'replace'))
 
 
 def _refused(scope: Scope) -> Problem | None:

@@ -2,8 +2,8 @@
 import asyncio
 import datetime
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 import psycopg_pool
@@ -23,6 +23,7 @@ _REFUSED = (_E.UndefinedTable, _E.UndefinedColumn, _E.InsufficientPrivilege,
             _E.ReadOnlySqlTransaction, _E.FeatureNotSupported, _E.QueryCanceled)
 DOWN: tuple[type[Exception], ...] = (StoreDown, *_AWAY)
 _UTC = datetime.timezone.utc
+_T = TypeVar('_T')
 _RECONNECT_SECS = 2
 
 _BOARD = 'tenant_id = %s and event_type = %s and window_size = %s'
@@ -114,7 +115,8 @@ class HistoryBoards:
     self.breaker = Breaker('PostgreSQL', (*_AWAY, *_REFUSED), harmless=_REFUSED)
     self._query_secs = query_secs
     # It tells every attempt; the breaker tells when the server goes and comes.
-    logging.getLogger('psycopg.pool').setLevel(logging.CRITICAL)
+    logging.getLogger('psycopg').setLevel(logging.CRITICAL)
+    self._running: set[asyncio.Task[Any]] = set()
     self.pool = psycopg_pool.AsyncConnectionPool(
         secretsio.resolve(dsn), min_size=1, max_size=connections, timeout=connect_secs,
         open=False, check=psycopg_pool.AsyncConnectionPool.check_connection,
@@ -135,11 +137,31 @@ class HistoryBoards:
     async def run() -> list[tuple[Any, ...]]:
       async with self.pool.connection() as connection:
         cursor = connection.cursor(binary=True)
-        await cursor.execute(query, values)   # type: ignore[arg-type]
+        await cursor.execute(query, values)
         return await cursor.fetchall() if cursor.description else []
 
-    # A server that does not answer at all is not told by its own timeout.
-    return await self.breaker.call(lambda: asyncio.wait_for(run(), self._query_secs + 1))
+    return await self.breaker.call(lambda: self._in_time(run()))
+
+  async def _in_time(self, query: Coroutine[Any, Any, _T]) -> _T:
+    """The result of a query. Of a server that does not answer at all its own timeout tells nothing,
+    and the driver takes ten seconds more to give a query up: no one waits for that."""
+    task = asyncio.create_task(query)
+    self._running.add(task)
+    task.add_done_callback(self._ended)
+    try:
+      done, _ = await asyncio.wait([task], timeout=self._query_secs + 1)
+    except asyncio.CancelledError:
+      task.cancel()
+      raise
+    if not done:
+      task.cancel()
+      raise asyncio.TimeoutError
+    return task.result()
+
+  def _ended(self, task: asyncio.Task[Any]) -> None:
+    self._running.discard(task)
+    if not task.cancelled():
+      task.exception()   # heard, though no one waits any more
 
   async def read(self, tenant_id: str, event_type: str, window_size: str,
                  starts: list[int]) -> list[BoardRecord | None]:
@@ -174,7 +196,7 @@ class HistoryBoards:
   async def families(self, limit: int) -> list[tuple[str, str, str, int, int]]:
     """Tenant, event type, window size, start of the oldest and of the newest window of what is
     stored."""
-    return [tuple(row) for row in await self.fetch(_FAMILIES, [limit])]   # type: ignore[misc]
+    return [tuple(row) for row in await self.fetch(_FAMILIES, [limit])]
 
   async def plan(self, tenant_id: str, event_type: str, from_secs: int, to_secs: int) -> Plan:
     """Which stored windows make up [from, to)."""

@@ -216,9 +216,9 @@ class Ranges:
 
   async def _share(self, digest: bytes, summary: HeavyHitters) -> None:
     assert self._live
+    client = self._live.client
     encoded = await asyncio.to_thread(summary.to_bytes)
-    await self._live.call(
-        lambda: self._live.client.set(_key(digest), encoded, ex=self._shared_secs))
+    await self._live.call(lambda: client.set(_key(digest), encoded, ex=self._shared_secs))
 
   async def _kept(self, tenant_id: str, event_type: str, groups: list[list[Stored]]
                   ) -> dict[Span, bytes]:

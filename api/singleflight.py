@@ -28,7 +28,7 @@ class SingleFlight(Generic[_T]):
     if found and now - found[0] <= self._join_secs:
       self.joined += 1
       return await asyncio.shield(found[1])
-    task: asyncio.Task[_T] = asyncio.ensure_future(call())   # type: ignore[arg-type]
+    task: asyncio.Task[_T] = asyncio.ensure_future(call())
     flight = now, task
     self._flights[key] = flight
 

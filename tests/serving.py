@@ -3,7 +3,8 @@ import contextlib
 import dataclasses
 import pathlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -55,3 +56,12 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
 def changed(settings: Settings, **others: Any) -> Settings:
   """The settings with some replaced."""
   return dataclasses.replace(settings, **others)
+
+
+def eventually(look: Callable[[], Any], secs: float = 10) -> Any:
+  """What `look` returns as soon as that is true."""
+  deadline = time.monotonic() + secs
+  while not (found := look()):
+    assert time.monotonic() < deadline, 'it did not come about'
+    time.sleep(0.02)
+  return found

@@ -34,3 +34,11 @@ def flight_service(flight_stores):
   """An httpx client of the service over `flight_stores`."""
   with serving.serving(flight_stores) as client:
     yield client
+
+
+@pytest.fixture
+def servers_folder(_servers_folder):
+  """A folder for servers of a test's own: another session of pytest closes `tmp_path` to the user
+  that PostgreSQL runs as."""
+  with tempfile.TemporaryDirectory(dir=_servers_folder) as folder:
+    yield pathlib.Path(folder)

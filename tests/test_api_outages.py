@@ -62,15 +62,15 @@ class Load:
 
 
 @pytest.fixture
-def own_stores(tmp_path, monkeypatch):
+def own_stores(servers_folder, monkeypatch):
   """Settings of filled stores that a test may kill; Redis comes back on its port."""
   port = embedded._free_port()
-  with embedded.start_postgres(tmp_path) as postgres:
+  with embedded.start_postgres(servers_folder) as postgres:
     with monkeypatch.context() as patch:
       patch.setattr(embedded, '_free_port', lambda: port)
-      redis = embedded.start_redis(tmp_path)
-    settings = Settings(redis=redis.url, postgres=postgres.url, data_dir=tmp_path,
-                        parquet=str(tmp_path / 'parquet'))
+      redis = embedded.start_redis(servers_folder)
+    settings = Settings(redis=redis.url, postgres=postgres.url, data_dir=servers_folder,
+                        parquet=str(servers_folder / 'parquet'))
     serving.fill(settings, str(serving.SAMPLE))
     yield settings
     redis.stop()
@@ -141,7 +141,29 @@ def test_stores_killed_and_restarted_under_load(own_stores, monkeypatch):
 
 
 @pytest.mark.slow
-def test_store_that_hangs_is_passed_over(own_stores):
+def test_postgres_that_hangs_is_passed_over(own_stores):
+  socket = own_stores.data_dir / 'postgres' / '.s.PGSQL.5432'
+  with Proxy(str(socket)) as proxy:
+    settings = serving.changed(
+        own_stores, postgres_msec=200,
+        postgres=f'postgresql://postgres@127.0.0.1:{proxy.port}/postgres?gssencmode=disable')
+    with serving.serving(settings) as client:
+      assert client.get('/v1/leaderboards/flight', params=QUESTIONS[4]).json()['path'] == 'history'
+      proxy.delay_secs = 600
+      time.sleep(1)   # what was answered may be repeated for so long
+      asked_at = time.monotonic()
+      board = client.get('/v1/leaderboards/flight', params=QUESTIONS[4]).json()
+      assert board['path'] == 'exact' and 'PostgreSQL is out of reach' in board['degraded']
+      # The driver would wait for ten seconds more until it gave its query up.
+      assert time.monotonic() - asked_at < 8
+      flighttruth.check(board)
+      proxy.delay_secs = 0
+      proxy.drop()
+      assert recovered(client, **QUESTIONS[4])['path'] == 'history'
+
+
+@pytest.mark.slow
+def test_redis_that_hangs_is_passed_over(own_stores):
   redis_port = int(own_stores.redis.split(':')[-1].split('/')[0])
   with Proxy(redis_port) as proxy:
     settings = serving.changed(own_stores, redis=f'redis://127.0.0.1:{proxy.port}/0')

@@ -121,8 +121,8 @@ def test_brackets_are_drawn_as_they_are(service, boards, make_record, tab):
   assert drawn == [[row['lower'], row['lower'], row['upper'], 30] for row in rows]
   assert tab.run("[...document.querySelectorAll('td.proof')].map(e => e.innerText)") == [
       'proven' if row['certified'] else 'not proven' for row in rows]
-  assert 'all others: at most 30' in text(tab, '#legend')
-  assert 'First 1 ranks proven' in text(tab, '#badges')
+  assert 'beyond the kept rows: at most 30' in text(tab, '#legend')
+  assert 'First rank proven' in text(tab, '#badges')
 
 
 def test_items_are_only_ever_text_and_nothing_comes_from_elsewhere(
@@ -162,6 +162,20 @@ def test_a_time_without_a_board_leads_back(service, boards, make_record, tab):
   tab.wait(is_order('a'))
   tab.run('history.back()')
   tab.wait("!document.getElementById('empty').hidden")
+
+
+def test_steps_lead_over_a_window_without_a_board(service, boards, make_record, tab):
+  boards.apply([make_record({'a': 1}), make_record(
+      {'b': 1}, window_start=1_357_005_600, window_end=1_357_009_200)])
+  opened(tab, service)
+  tab.wait(is_order('b'))
+  click(tab, '#earlier')
+  tab.wait("document.getElementById('empty').innerText.includes('No board for this time')")
+  click(tab, '#earlier')
+  tab.wait(is_order('a'))
+  click(tab, '#later')
+  click(tab, '#later')
+  tab.wait(is_order('b'))
 
 
 def test_a_refusal_is_shown_with_its_remedy(service, boards, make_record, tab):

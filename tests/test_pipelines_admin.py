@@ -10,7 +10,7 @@ from leaderboard.pipelines.checks import UsageError
 
 def test_migrate_makes_the_schema_and_says_so(empty_dsn, capsys):
   assert admin.main(['migrate', f'--postgres={empty_dsn}']) == 0
-  assert capsys.readouterr().out == 'postgres  schema 3, no partition yet, or a hypertable\n'
+  assert capsys.readouterr().out == 'postgres  schema 4, no partition yet, or a hypertable\n'
 
 
 def test_status_tells_boards_partitions_and_jobs(postgres_dsn, redis_url, make_record, capsys):
@@ -21,7 +21,7 @@ def test_status_tells_boards_partitions_and_jobs(postgres_dsn, redis_url, make_r
   admin.run(['status', f'--postgres={postgres_dsn}', f'--redis={redis_url}'])
   lines = capsys.readouterr().out.splitlines()
   assert lines[:3] == [
-      'postgres  schema 3, 2 monthly partitions from 2013-01 to 2013-02',
+      'postgres  schema 4, 2 monthly partitions from 2013-01 to 2013-02',
       '  1h                      2 boards of              5 events, until 2013-01-31T01:00:00Z',
       '  job topk: watermark 2013-01-01T00:00:00Z, final until 2012-12-31T23:00:00Z']
   assert lines[3].startswith('redis     10 keys in ') and lines[4:] == lines[2:3]

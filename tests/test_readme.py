@@ -4,9 +4,11 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
+import httpx
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -49,6 +51,22 @@ def test_every_command_runs_in_order(checkout):
                           env={**os.environ, 'MAKEFLAGS': ''}, timeout=300, check=False)
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     assert done.stdout
+
+
+@pytest.mark.slow
+def test_boards_end_in_a_running_page(checkout):
+  making = subprocess.Popen(
+      ['make', 'boards', 'SERVE=1', 'PORT=0'], cwd=checkout, stdout=subprocess.PIPE, text=True,
+      env={**os.environ, 'MAKEFLAGS': ''}, start_new_session=True)
+  try:
+    told = next(line for line in making.stdout if line.startswith('serving '))
+    with httpx.Client(base_url=told.split()[1], timeout=60) as client:
+      assert '<title>Leaderboards</title>' in client.get('/').text
+      assert {board['tenant'] for board in client.get('/v1/event_types').json()['boards']} == {
+          'EWR', 'JFK', 'LGA'}
+  finally:
+    os.killpg(making.pid, signal.SIGINT)
+    making.communicate(timeout=60)
 
 
 def test_library_page_runs():

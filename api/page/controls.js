@@ -49,7 +49,7 @@ export class Controls {
   }
 
   /** Start of the newest window of the size that is asked for. */
-  get #newest() {
+  get newest() {
     return this.#windows().find(({size}) => size === this.asked.window)?.newest;
   }
 
@@ -113,7 +113,7 @@ export class Controls {
   #setMode(mode) {
     if (mode === 'newest') this.set({at: '', from: '', to: ''});
     if (mode === 'at') {
-      this.set({at: this.asked.from || this.#newest || iso(Date.now()), from: '', to: ''});
+      this.set({at: this.asked.from || this.newest || iso(Date.now()), from: '', to: ''});
     }
     if (mode === 'range') this.#setDays(1);
   }

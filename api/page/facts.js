@@ -12,10 +12,11 @@ export function badges(found) {
   const {windows = [], missing_windows: missing = 0} = found.coverage ?? {};
   const words = [
     {exact: ['Exact', 'good', 'Every count is exact'],
-     resolved: ['All ranks proven', 'good', 'Every row is proven to be among the top'],
-     partial: [proven ? `First ${format.number(proven)} ranks proven` : 'Ranks not proven', '',
+     resolved: ['All rows proven', 'good', 'Every row is proven to be among the top'],
+     partial: [proven === 1 ? 'First rank proven' : proven
+               ? `First ${format.number(proven)} ranks proven` : 'Ranks not proven', '',
                'The brackets of later rows overlap'],
-     low: ['Low resolution', 'warn', 'Items outside the board may weigh as much as its rows'],
+     low: ['Low resolution', 'warn', 'An item that is not tracked may weigh half as much as the last row'],
     }[found.resolution],
     found.final ? ['Final', 'good', 'No event can change this board any more']
       : found.final === false && ['Still counting', '', 'Events can still change this board'],

@@ -58,11 +58,11 @@ export function windowName(label) {
   return period ? `last ${length(size)}, every ${length(period)}` : length(size);
 }
 
-const LENGTHS = {s: 1000, m: 60_000, h: 3_600_000, d: DAY_MSEC};
+const LENGTHS = {s: 1000, m: 60_000, h: 3_600_000, d: DAY_MSEC, w: 7 * DAY_MSEC, mo: 30 * DAY_MSEC};
 
-/** How long a window of a fixed size is; NaN of sizes of a calendar. */
+/** How long a window is; of a calendar size, a typical one. */
 export function lengthMsec(label) {
-  const [, count, unit] = /^(\d+)([smhd])(_every_.*)?$/.exec(label) ?? [];
+  const [, count, unit] = /^(\d+)(mo|[smhdw])(_every_.*)?$/.exec(label) ?? [];
   return count * LENGTHS[unit];
 }
 

@@ -154,8 +154,7 @@ function show(found, moving) {
   const rest = found.rest_upper > 0;
   section.querySelector('.rest-only').hidden = !rest;
   section.querySelector('.open-only').hidden = found.rows.every((row) => row.lower === row.upper);
-  element('rest').textContent = `all others: at most ${format.number(found.rest_upper)}`;
-  element('later').disabled = modeOf(controls.asked) === 'newest';
+  element('rest').textContent = `beyond the kept rows: at most ${format.number(found.rest_upper)}`;
   item.suggest(found.rows.map((row) => row.item));
   board.mark(controls.asked.item);
   notices();
@@ -166,6 +165,7 @@ function show(found, moving) {
 
 function title() {
   const {event_type: type, tenant, window} = controls.asked;
+  element('later').disabled = modeOf(controls.asked) === 'newest';
   element('title').textContent = type;
   element('period').textContent = answer ? `${answer.tenant} · ${period(answer)}`
     : [tenant, window && format.windowName(window)].filter(Boolean).join(' · ');
@@ -262,15 +262,18 @@ function notices(problem = null) {
 element('earlier').addEventListener('click', () => step(-1));
 element('later').addEventListener('click', () => step(1));
 
-/** The window, or range of the same length, before or after the one that is shown. */
+/** The window, or range of the same length, before or after the one that is asked for. */
 function step(way) {
-  const {from, to} = answer ?? {};
+  const {at, from, to, window} = controls.asked;
   if (range()) {
-    const [start, end] = [new Date(controls.asked.from), new Date(controls.asked.to)];
-    const length = way * (end - start);
-    controls.set({from: format.iso(+start + length), to: format.iso(+end + length)});
-  } else if (from) {
-    controls.set({at: way < 0 ? format.iso(new Date(from) - 1000) : to});
+    const length = way * (new Date(to) - new Date(from));
+    controls.set({from: format.iso(+new Date(from) + length), to: format.iso(+new Date(to) + length)});
+  } else if (answer) {
+    controls.set({at: way < 0 ? format.iso(new Date(answer.from) - 1000) : answer.to});
+  } else if (at) {   // no board there, or none yet
+    controls.set({at: format.iso(+new Date(at) + way * format.lengthMsec(window))});
+  } else if (way < 0 && controls.newest) {
+    controls.set({at: format.iso(new Date(controls.newest) - 1000)});
   }
 }
 
