@@ -38,8 +38,8 @@ BOARDS, ROWS = 300, 1000
 FAMILIES, DAYS, RANGE = 6, 90, 30
 DISTINCT, SHARED, EVENTS = 100_000, 2_000, 8_000_000
 NO_CACHE = ('--cache_entries=0', '--shared_cache=0', '--rollups=0')
-# Bounds: live boards p99, merges p50 and p99, milliseconds.
-LIVE_P99, MERGE_P50, MERGE_P99 = 100, 1000, 1000
+# What p99 must not exceed, milliseconds.
+LIVE_P99, MERGE_P99 = 100, 1000
 
 _PLAIN = '''
 import sys
@@ -126,13 +126,13 @@ def cpu_secs(process):
 
 
 def drive(name, server, rate, secs, paths):
-  """One row of the table; returns the percentiles and the errors."""
+  """One row of the table; returns p99 and the errors."""
   port, process = server
   before, began = cpu_secs(process), time.monotonic()
   sender = subprocess.run(
       [sys.executable, str(pathlib.Path(__file__).with_name('openloop.py'))], text=True, check=True,
       input=json.dumps({'port': port, 'rate': rate, 'secs': secs, 'paths': paths}),
-      capture_output=True)
+      stdout=subprocess.PIPE)
   busy = (cpu_secs(process) - before) / (time.monotonic() - began)
   found = json.loads(sender.stdout)
   p50, p90, p99, p999 = np.percentile(found['msec'] or [float('inf')], (50, 90, 99, 99.9))
@@ -141,7 +141,7 @@ def drive(name, server, rate, secs, paths):
         f'{busy:.2f} | {found["share"]:.2f} |', flush=True)
   for error, times in found['errors'].items():
     print(f'{name}: {error}, {times} times', file=sys.stderr)
-  return p50, p99, errors
+  return p99, errors
 
 
 def look(server, path):
@@ -194,7 +194,7 @@ def main():
         seen = look(server, live_paths()[0])
         assert seen['path'] == 'live' and len(seen['rows']) == 10, seen
         for rate in at_rates:
-          _, p99, errors = drive(title, server, rate, args.secs, live_paths())
+          p99, errors = drive(title, server, rate, args.secs, live_paths())
           if errors or p99 > LIVE_P99:
             missed.append(f'{title} at {rate}/s: p99 {p99:.0f} ms, {errors} errors')
     with served('-c', _PLAIN, live.url) as server:
@@ -207,9 +207,9 @@ def main():
       secs = min(args.secs, len(paths) // rate - 2)   # no range twice
       with served(*stores, *NO_CACHE) as server:
         drive('first requests', server, 1, 1, paths[-2:])
-        p50, p99, errors = drive(f'merges of {RANGE} days', server, rate, secs, paths)
-        if errors or p50 > MERGE_P50 or p99 > MERGE_P99:
-          missed.append(f'merges at {rate}/s: p50 {p50:.0f}, p99 {p99:.0f} ms, {errors} errors')
+        p99, errors = drive(f'merges of {RANGE} days', server, rate, secs, paths)
+        if errors or p99 > MERGE_P99:
+          missed.append(f'merges at {rate}/s: p99 {p99:.0f} ms, {errors} errors')
         seen = look(server, paths[0])
         assert seen['path'] == 'history' and len(seen['rows']) == 100, seen
         assert seen['coverage']['complete'] and seen['resolution'] != 'exact', seen['coverage']

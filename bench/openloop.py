@@ -12,13 +12,16 @@ import json
 import math
 import resource
 import sys
+import time
 
 import uvloop
 
 CONNECTIONS = 64
 PATIENCE_SECS = 10
+IDLE_SECS = 3   # servers may close a connection after 5, while a request is on its way
 WARM_UP_SECS = 1.0
 _LENGTH = b'\ncontent-length: '
+_now = time.perf_counter   # uvloop's own clock counts milliseconds
 
 
 class Connection(asyncio.Protocol):
@@ -28,14 +31,15 @@ class Connection(asyncio.Protocol):
     self.load = load
     self.buffer = b''
     self.waiting = None
+    self.used = _now()
 
   def connection_made(self, transport):
     self.transport = transport
 
   def connection_lost(self, error):
+    self.load.forget(self)
     if self.waiting is not None:
       self.load.answered(self.waiting, f'closed: {error}')
-    self.load.closed += 1
 
   def send(self, due, request):
     self.waiting = due
@@ -51,7 +55,7 @@ class Connection(asyncio.Protocol):
     if len(self.buffer) < end + 4 + int(head[start:].split(b'\r', 1)[0]):
       return
     status, due = head[9:12].decode(), self.waiting
-    self.buffer, self.waiting = b'', None
+    self.buffer, self.waiting, self.used = b'', None, _now()
     self.load.answered(due, '' if status == '200' else status)
     self.load.release(self)
 
@@ -62,37 +66,50 @@ class Load:
     self.rate, self.port = rate, port
     self.count = math.ceil(rate * (secs + WARM_UP_SECS))
     self.requests = [f'GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n'.encode() for path in paths]
-    self.idle, self.queue = [], collections.deque()
-    self.msec, self.errors, self.closed, self.answers = [], collections.Counter(), 0, 0
+    # By when they were used.
+    self.idle, self.open, self.queue = [], 0, collections.deque()
+    self.msec, self.errors, self.answers = [], collections.Counter(), 0
 
   async def run(self):
-    loop = asyncio.get_running_loop()
-    for _ in range(CONNECTIONS):
-      _, connection = await loop.create_connection(lambda: Connection(self), '127.0.0.1', self.port)
-      self.idle.append(connection)
-    self.now = loop.time
-    self.began = loop.time() + 0.1
+    await asyncio.gather(*(self.connect() for _ in range(CONNECTIONS)))
+    self.began = _now() + 0.1
+    opening = []
     for number in range(self.count):
       due = self.began + number / self.rate
-      if (pause := due - loop.time()) > 0:
+      if (pause := due - _now()) > 0:
         await asyncio.sleep(pause)
       job = due, self.requests[number % len(self.requests)]
+      while self.idle and _now() - self.idle[0].used > IDLE_SECS:
+        self.idle.pop(0).transport.close()
       if self.idle:
         self.idle.pop().send(*job)
       else:
         self.queue.append(job)
-    deadline = loop.time() + PATIENCE_SECS
-    while self.answers < self.count and loop.time() < deadline:
+        if self.open < CONNECTIONS:
+          opening.append(asyncio.create_task(self.connect()))
+    deadline = _now() + PATIENCE_SECS
+    while self.answers < self.count and _now() < deadline:
       await asyncio.sleep(0.01)
     if missing := self.count - self.answers:
       self.errors['not answered'] += missing
+
+  async def connect(self):
+    self.open += 1
+    _, connection = await asyncio.get_running_loop().create_connection(
+        lambda: Connection(self), '127.0.0.1', self.port)
+    self.release(connection)
+
+  def forget(self, connection):
+    self.open -= 1
+    if connection in self.idle:
+      self.idle.remove(connection)
 
   def answered(self, due, error):
     self.answers += 1
     if error:
       self.errors[error] += 1
     elif due >= self.began + WARM_UP_SECS:
-      self.msec.append(1000 * (self.now() - due))
+      self.msec.append(1000 * (_now() - due))
 
   def release(self, connection):
     if self.queue:
