@@ -30,6 +30,8 @@ RUN pip install --no-cache-dir --no-deps --force-reinstall . && pip check
 # would take seconds and a folder that only root may write to.
 ENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1
 RUN useradd --uid 1000 --create-home topk
+# Beam's boot program writes the job's options where it is started.
+WORKDIR /home/topk
 ENTRYPOINT ["/opt/apache/beam/boot"]
 
 
@@ -43,6 +45,7 @@ COPY --from=job-server /opt/apache/beam/jars/beam-runners-flink-job-server.jar /
 RUN apt-get update && apt-get install -y --no-install-recommends gettext-base && rm -rf /var/lib/apt/lists/*
 ENV FLINK_HOME=/opt/flink JAVA_HOME=/opt/java/openjdk PATH=/opt/flink/bin:/opt/java/openjdk/bin:$PATH
 USER 1000
+WORKDIR /opt/flink
 EXPOSE 6123 8081
 ENTRYPOINT ["/docker-entrypoint.sh"]
 CMD ["help"]

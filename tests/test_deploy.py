@@ -151,10 +151,11 @@ def test_redis_starts_as_the_compose_file_starts_it(tmp_path):
 
 
 @pytest.fixture
-def workers():
+def workers(tmp_path):
   """The flags that a launcher gives workers beside their task manager."""
   _need(boot.missing())
-  return ['--environment_type=PROCESS', f'--environment_config={boot.process_environment()}',
+  return ['--environment_type=PROCESS',
+          f'--environment_config={boot.process_environment(tmp_path)}',
           f'--flink_job_server_jar={boot.job_server_jar()}', '--runner=FlinkRunner']
 
 

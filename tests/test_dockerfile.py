@@ -56,6 +56,11 @@ def test_every_room_is_in_the_image_and_nothing_else():
 def test_last_stage_is_the_template_and_flink_runs_without_root():
   assert list(STAGES)[-1] == 'template'
   assert ('USER', '1000') in STAGES['flink'].steps
+  # Workers write where they are started, and need not be root.
+  folders = {name: [rest for kind, rest in stage.steps if kind == 'WORKDIR'][-1:]
+             for name, stage in STAGES.items()}
+  assert (folders['package'], folders['flink'], folders['template']) == (
+      ['/home/topk'], ['/opt/flink'], [])
   # A change of code must not install Beam again.
   order = [kind if kind == 'RUN' else rest for kind, rest in STAGES['package'].steps
            if kind == 'RUN' or rest in ('transforms transforms', 'io io')]

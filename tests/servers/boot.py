@@ -26,10 +26,17 @@ def program() -> pathlib.Path:
   return cache.keep('boot-2.77.0', _MODULE, build) / 'container'
 
 
-def process_environment() -> str:
+def process_environment(folder: pathlib.Path) -> str:
   """--environment_config of PROCESS: workers run with the Python of this process, as the image's
-  run with that of the image."""
-  return json.dumps({'command': str(program()), 'env': {
+  run with that of the image.
+
+  Args:
+    folder: where they are started, for they write there.
+  """
+  command = folder / 'boot'
+  command.write_text(f'#!/bin/sh\ncd {folder} && exec {program()} "$@"\n')
+  command.chmod(0o755)
+  return json.dumps({'command': str(command), 'env': {
       'RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT': '1',
       'PATH': f'{pathlib.Path(sys.executable).parent}:{os.environ["PATH"]}'}})
 
