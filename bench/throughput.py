@@ -41,15 +41,17 @@ SAMPLE = 100_000
 EVERY_SECS = 0.02
 
 
-class Memory:
-  """The largest memory of a process and its children while it ran: a context manager.
+class Usage:
+  """What a process and its children used while it ran: a context manager.
 
   Attributes:
-    anonymous, mapped: bytes.
+    anonymous, mapped: the largest memory, bytes.
+    cpu_secs: imports included.
   """
 
   def __init__(self, pid):
     self.anonymous = self.mapped = 0
+    self.cpu_secs = 0.0
     self._pid = pid
     self._done = threading.Event()
     self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -64,7 +66,9 @@ class Memory:
 
   def _watch(self):
     while not self._done.wait(EVERY_SECS):
-      found = [_memory(pid) for pid in _family(self._pid)]
+      family = list(_family(self._pid))
+      found = [_memory(pid) for pid in family]
+      self.cpu_secs = max(self.cpu_secs, sum(map(_cpu_secs, family)))
       self.anonymous = max(self.anonymous, sum(anonymous for anonymous, _ in found))
       self.mapped = max(self.mapped, sum(mapped for _, mapped in found))
 
@@ -86,6 +90,13 @@ def _memory(pid):
       if name in kib:
         kib[name] = int(value.split()[0])
   return kib['RssAnon'] * 1024, (kib['RssFile'] + kib['RssShmem']) * 1024
+
+
+def _cpu_secs(pid):
+  with contextlib.suppress(OSError), open(f'/proc/{pid}/stat') as file:
+    user, system = file.read().rpartition(')')[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf('SC_CLK_TCK')
+  return 0.0
 
 
 class Servers:
@@ -131,13 +142,14 @@ def run(name, path, answer, flags=()):
   """
   with tempfile.TemporaryFile('w+') as output, subprocess.Popen(
       [sys.executable, contestants.__file__, name, str(path), f'--answer={answer}', *flags],
-      stdout=output, stderr=subprocess.STDOUT) as process, Memory(process.pid) as memory:
+      stdout=output, stderr=subprocess.STDOUT) as process, Usage(process.pid) as usage:
     process.wait()
     output.seek(0)
     lines = output.read().splitlines()
   if process.returncode:
     raise RuntimeError(f'{name} failed on {path}:\n' + '\n'.join(lines[-30:]))
-  return {**json.loads(lines[-1]), 'anonymous': memory.anonymous, 'mapped': memory.mapped}
+  return {**json.loads(lines[-1]), 'anonymous': usage.anonymous, 'mapped': usage.mapped,
+          'cpu_secs': usage.cpu_secs}
 
 
 def flags_of(stores):
