@@ -45,6 +45,8 @@ setuptools.setup(
         'dataflow': ['apache-beam[gcp]>=2.70,<3'],
         # The peers of the accuracy tables.
         'bench': ['datasketches>=5,<6'],
+        # Those of the speed tables, 1.2 GB; Spark wants Java 17. Nothing else needs them.
+        'peers': ['chdb>=4,<5', 'matplotlib>=3.9', 'polars>=2,<3', 'pyspark>=4.1,<5'],
         'test': [
             'hypothesis>=6',
             'mypy>=1.13',
