@@ -59,6 +59,8 @@ setuptools.setup(
         'client': ['httpx>=0.27', 'typing-extensions>=4.12'],
         # The peers of the accuracy tables.
         'bench': ['datasketches>=5,<6'],
+        # Those of the speed tables, 1.2 GB; Spark wants Java 17. Nothing else needs them.
+        'peers': ['chdb>=4,<5', 'matplotlib>=3.9', 'polars>=2,<3', 'pyspark>=4.1,<5'],
         'test': [
             'httpx>=0.27',
             'check-jsonschema>=0.38',   # its schema of compose files

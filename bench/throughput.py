@@ -1,7 +1,7 @@
 """Events a second of the whole job, beside its peers, on the same files and cores.
 
     python bench/throughput.py --events=1M,5M --rounds=5
-    python bench/throughput.py --events=5M --cases=flat-json --contestants=ours,duckdb
+    python bench/throughput.py --cases=flat-json --contestants=ours,duckdb --plot=speed.svg
 
 Every run is a fresh process; rounds are interleaved, and a ratio compares runs of one round. Ours
 is the whole Beam job on FnApiRunner: refused events kept, accounts written and read back, boards
@@ -41,15 +41,17 @@ SAMPLE = 100_000
 EVERY_SECS = 0.02
 
 
-class Memory:
-  """The largest memory of a process and its children while it ran: a context manager.
+class Usage:
+  """What a process and its children used while it ran: a context manager.
 
   Attributes:
-    anonymous, mapped: bytes.
+    anonymous, mapped: the largest memory, bytes.
+    cpu_secs: imports included.
   """
 
   def __init__(self, pid):
     self.anonymous = self.mapped = 0
+    self.cpu_secs = 0.0
     self._pid = pid
     self._done = threading.Event()
     self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -64,7 +66,9 @@ class Memory:
 
   def _watch(self):
     while not self._done.wait(EVERY_SECS):
-      found = [_memory(pid) for pid in _family(self._pid)]
+      family = list(_family(self._pid))
+      found = [_memory(pid) for pid in family]
+      self.cpu_secs = max(self.cpu_secs, sum(map(_cpu_secs, family)))
       self.anonymous = max(self.anonymous, sum(anonymous for anonymous, _ in found))
       self.mapped = max(self.mapped, sum(mapped for _, mapped in found))
 
@@ -86,6 +90,13 @@ def _memory(pid):
       if name in kib:
         kib[name] = int(value.split()[0])
   return kib['RssAnon'] * 1024, (kib['RssFile'] + kib['RssShmem']) * 1024
+
+
+def _cpu_secs(pid):
+  with contextlib.suppress(OSError), open(f'/proc/{pid}/stat') as file:
+    user, system = file.read().rpartition(')')[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf('SC_CLK_TCK')
+  return 0.0
 
 
 class Servers:
@@ -130,14 +141,24 @@ def run(name, path, answer, flags=()):
     RuntimeError: it failed; with the end of what it wrote.
   """
   with tempfile.TemporaryFile('w+') as output, subprocess.Popen(
-      [sys.executable, contestants.__file__, name, str(path), f'--answer={answer}', *flags],
-      stdout=output, stderr=subprocess.STDOUT) as process, Memory(process.pid) as memory:
+      [sys.executable, contestants.__file__, name, str(path),
+       *([f'--answer={answer}'] if answer else ()), *flags],
+      stdout=output, stderr=subprocess.STDOUT) as process, Usage(process.pid) as usage:
     process.wait()
     output.seek(0)
     lines = output.read().splitlines()
   if process.returncode:
     raise RuntimeError(f'{name} failed on {path}:\n' + '\n'.join(lines[-30:]))
-  return {**json.loads(lines[-1]), 'anonymous': memory.anonymous, 'mapped': memory.mapped}
+  return {**json.loads(lines[-1]), 'anonymous': usage.anonymous, 'mapped': usage.mapped,
+          'cpu_secs': usage.cpu_secs}
+
+
+def warmed(path):
+  """The path of a file that is in memory now: no contestant shall wait for the disk."""
+  with open(path, 'rb') as file:
+    while file.read(1 << 24):
+      pass
+  return path
 
 
 def flags_of(stores):
@@ -155,10 +176,7 @@ def compare(case, events, names, rounds, servers, tell):
     for name in names:
       wanted = sample if name == 'beam' else whole
       tell(f'{case} {events:,}: round {number + 1} of {rounds}, {name}')
-      path, true = wanted.make(), truth.of(wanted)
-      with open(path, 'rb') as file:   # no contestant shall wait for the disk
-        while file.read(1 << 24):
-          pass
+      path, true = warmed(wanted.make()), truth.of(wanted)
       with tempfile.TemporaryDirectory() as folder:
         answer = pathlib.Path(folder) / 'answer.json'
         if name in OURS:
@@ -195,12 +213,11 @@ def as_table(rows):
   lines = ['| | events/s | spread | of DuckDB | run s | import s | CPU s | memory | mapped |',
            '|---|---|---|---|---|---|---|---|---|']
   for row in rows:
-    spread = ' '.join(f'{row[end] / row["events_per_sec"] - 1:+.0%}'
-                      for end in ('slowest', 'fastest'))
-    ratio = '' if row['ratio'] is None else f'{row["ratio"]:.3g}' if row['ratio'] < .1 else \
-        f'{row["ratio"]:.2f}'
+    slowest, fastest = (row[name] / row['events_per_sec'] - 1 for name in ('slowest', 'fastest'))
+    ratio = f'{row["ratio"]:.2g}' if row['ratio'] else ''
     lines.append(
-        f'| {row["contestant"]} | {row["events_per_sec"]:,.0f} | {spread} | {ratio} | '
+        f'| {row["contestant"]} | {row["events_per_sec"]:,.0f} | {slowest:+.0%} {fastest:+.0%} | '
+        f'{ratio} | '
         f'{row["secs"]:.2f} | {row["import_secs"]:.2f} | {row["cpu_secs"]:.1f} | '
         f'{row["anonymous"] / 2**20:,.0f} MiB | {row["mapped"] / 2**20:,.0f} MiB |')
   return '\n'.join(lines)
@@ -226,7 +243,8 @@ def plot(results, path):
   figure.savefig(path)
 
 
-def _sizes(text):
+def sizes_of(text):
+  """`1M,5M` as numbers; for argparse."""
   scale = {'k': 1000, 'M': 10**6}
   sizes = []
   for part in text.split(','):
@@ -237,7 +255,8 @@ def _sizes(text):
   return sizes
 
 
-def _names(known):
+def names_of(known):
+  """Reads names separated by commas; for argparse."""
   def parse(text):
     names = text.split(',')
     if unknown := [name for name in names if name not in known]:
@@ -250,12 +269,12 @@ def main():
   peers = [name for name in contestants.CONTESTANTS if name != 'ours']
   parser = argparse.ArgumentParser(description=__doc__,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument('--events', type=_sizes, default=[10**6, 5 * 10**6], metavar='N,...',
+  parser.add_argument('--events', type=sizes_of, default=[10**6, 5 * 10**6], metavar='N,...',
                       help='sizes of the input, such as 500k or 1M,5M,20M (default 1M,5M)')
   parser.add_argument('--rounds', type=int, default=3, help='of every case (default 3)')
-  parser.add_argument('--cases', type=_names(CASES), default=['zipf-json'], metavar='NAME,...',
+  parser.add_argument('--cases', type=names_of(CASES), default=['zipf-json'], metavar='NAME,...',
                       help=f'of {", ".join(CASES)} (default zipf-json)')
-  parser.add_argument('--contestants', type=_names([*OURS, *peers]), metavar='NAME,...',
+  parser.add_argument('--contestants', type=names_of([*OURS, *peers]), metavar='NAME,...',
                       help=f'of {", ".join([*OURS, *peers])} (default: ours and every peer)')
   parser.add_argument('--json', metavar='FILE', help='writes every measurement to this file')
   parser.add_argument('--plot', metavar='FILE', help='draws the rates: .png or .svg')
