@@ -13,7 +13,7 @@ import pytest
 import redis
 from playback import stored_boards
 from ruamel.yaml import YAML
-from servers import boot, cache, flinkjobs, kafka, maven, processes
+from servers import boot, cache, flink, flinkjobs, kafka, maven, processes
 from servers.fixtures import _need
 
 from leaderboard.io import embedded
@@ -150,6 +150,21 @@ def test_redis_starts_as_the_compose_file_starts_it(tmp_path):
     process.wait()
 
 
+@pytest.fixture(scope='module')
+def _own_cluster():
+  _need(flink.missing())
+  with flink.FlinkCluster() as cluster:
+    yield cluster
+
+
+@pytest.fixture
+def own_cluster(_own_cluster):
+  """A cluster for jobs that bring Beam in their jars: where others found it on the class path, the
+  two would meet in one class loader."""
+  yield _own_cluster
+  _own_cluster.cancel_jobs()
+
+
 @pytest.fixture
 def workers(tmp_path):
   """The flags that a launcher gives workers beside their task manager."""
@@ -167,7 +182,7 @@ def launch(flags):
 
 @pytest.mark.slow
 def test_job_of_the_compose_file_runs_on_a_session_cluster(
-    broker, flink_cluster, workers, redis_url, sample_events, tmp_path):
+    broker, own_cluster, workers, redis_url, sample_events, tmp_path):
   """As it is launched there: no job server, workers started by Beam's boot program."""
   topic = broker.create_topic(kafka.unique('events'))
   broker.produce(topic, gzip.decompress(sample_events.read_bytes()).splitlines())
@@ -182,10 +197,10 @@ def test_job_of_the_compose_file_runs_on_a_session_cluster(
   kept = [flag for flag in flags_of('compose.yaml') if not flag.startswith(replaced)]
   assert '--flink_submit_uber_jar' in kept and '--finish_bundle_before_checkpointing' in kept
   launch([*kept, *workers, f'--kafka={broker.url}', f'--topics={topic}', f'--redis=file:{secret}',
-          f'--rejects={tmp_path}/ledger', f'--flink_master={flink_cluster.url}', WINDOWS,
+          f'--rejects={tmp_path}/ledger', f'--flink_master={own_cluster.url}', WINDOWS,
           '--parallelism=1', '--checkpointing_interval=1000', '--allowed_lateness=3d',
           '--redis_ttl=', '--stop_at_end'])
-  (job,) = flink_cluster.unfinished_jobs()
+  (job,) = own_cluster.unfinished_jobs()
   processes.wait_for('not all counted', lambda: stored_boards(url) == whole, 120)
   processes.wait_for('no checkpoint', lambda: job.checkpoints.completed, 30)
   assert job.failures == []
@@ -201,7 +216,7 @@ def reference(events, redis_url, tmp_path):
 
 @pytest.mark.slow
 def test_program_of_an_application_cluster_is_made_and_runs(
-    flink_cluster, workers, redis_url, sample_events, tmp_path):
+    own_cluster, workers, redis_url, sample_events, tmp_path):
   whole = reference(sample_events, redis_url, tmp_path)
   with redis.Redis.from_url(redis_url) as client:
     client.flushall()
@@ -213,9 +228,10 @@ def test_program_of_an_application_cluster_is_made_and_runs(
   (deployment,) = documents('flink/application.yaml')
   job = deployment['spec']['job']
   assert job['jarURI'].endswith(f'/{program.name}')
-  run_program(flink_cluster.url, program, job['entryClass'])
-  processes.wait_for('did not end', lambda: not flink_cluster.unfinished_jobs(), 120)
-  assert flink_cluster.jobs()[-1].state == 'FINISHED'
+  run_program(own_cluster.url, program, job['entryClass'])
+  processes.wait_for('did not end', lambda: not own_cluster.unfinished_jobs(), 120)
+  job = own_cluster.jobs()[-1]
+  assert (job.state, job.failures) == ('FINISHED', [])
   assert stored_boards(redis_url) == whole
 
 

@@ -50,9 +50,9 @@ rest.bind-address: localhost
 rest.port: {rest_port}
 restart-strategy.type: fixed-delay
 restart-strategy.fixed-delay.attempts: 5
-restart-strategy.fixed-delay.delay: 1 s
+restart-strategy.fixed-delay.delay: 3 s
 heartbeat.interval: 1000
-heartbeat.timeout: 20000
+heartbeat.timeout: 8000
 state.backend.type: hashmap
 state.checkpoints.dir: file://{folder}/checkpoints
 web.refresh-interval: 200
