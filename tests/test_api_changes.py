@@ -16,19 +16,6 @@ START = 1_356_998_400   # 2013-01-01T00:00Z
 PATH = '/v1/leaderboards/play/changes'
 
 
-@pytest.fixture
-def service(redis_url):
-  with serving.serving(Settings(redis=redis_url)) as client:
-    yield client
-
-
-@pytest.fixture
-def boards(redis_url):
-  boards = redisio.RedisBoards(redis_url)
-  yield boards
-  boards.close()
-
-
 class Follower:
   """The events of a stream, one by one."""
 

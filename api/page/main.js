@@ -96,7 +96,8 @@ async function refresh() {
   readAt = Date.now();
   section.setAttribute('aria-busy', 'true');
   try {
-    const found = await read(path(), {...question(), ...(range() && {window: ''}), k: controls.asked.k}, mine.signal);
+    const found = await read(path(), {
+      ...question(), ...(range() && {window: '', movement: true}), k: controls.asked.k}, mine.signal);
     if (mine !== reading) return;
     show(found, moving !== null);
   } catch (problem) {
