@@ -244,6 +244,7 @@ def test_watermark_is_seen_within_a_second(live, make_record):
     settles(lambda: client.get(BOARD).json()['final'], True, 1.5)
 
 
+@pytest.mark.slow
 def test_all_is_forgotten_when_the_feed_was_broken(live, make_record):
   boards, settings = live
   port = int(settings.redis.split(':')[-1].split('/')[0])

@@ -57,6 +57,7 @@ def send(service, method, path, **kwargs):
   return answer
 
 
+@pytest.mark.slow
 def test_every_parameter_takes_code_for_text(flight_service, contents):
   before = contents()
   tried = 0

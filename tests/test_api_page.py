@@ -9,6 +9,8 @@ from leaderboard.api.settings import Settings
 from leaderboard.io import redisio
 from leaderboard.transforms.boards import Row
 
+pytestmark = pytest.mark.slow
+
 ORDER = "[...document.querySelectorAll('#rows tbody tr:not(.ghost) td.item')].map(e => e.innerText)"
 LIVE = "document.getElementById('connection').dataset.state === 'live'"
 HOSTILE = '<img src=x onerror="window.hit=1"><b>&amp;\u202e\u05d0 "\' {{7*7}} ${window.hit=1}'

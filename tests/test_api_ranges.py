@@ -245,6 +245,7 @@ def newer(client, where, than):
   return found if found['as_of'] > than['as_of'] else None
 
 
+@pytest.mark.slow
 def test_what_the_archive_lacks_widens_the_bounds(flight_stores, tmp_path):
   root = tmp_path / 'parquet'
   shutil.copytree(flight_stores.parquet, root)

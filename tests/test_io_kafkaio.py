@@ -169,6 +169,7 @@ def test_every_message_comes_once(broker, topic):
   assert found[f'kafka://{topic}', 1, 49] == (event(49, 'p1'), False)
 
 
+@pytest.mark.slow
 def test_reader_goes_on_from_any_mark(broker, topic, monkeypatch):
   rng = random.Random(3)
   for partition in (0, 1):
@@ -249,6 +250,7 @@ def test_pattern_reads_a_topic_per_tenant(broker):
   assert {source for source, _, _ in found} == {f'kafka://{prefix}-a', f'kafka://{prefix}-b'}
 
 
+@pytest.mark.slow
 def test_partitions_and_topics_that_come_later_are_read_from_their_start(broker, monkeypatch):
   monkeypatch.setattr(kafkaio, '_REFRESH_SECS', 0.0)
   prefix = kafka.unique('grows')
@@ -323,6 +325,7 @@ def test_readers_share_the_partitions(broker, topic):
   assert all(source.split(20) == [source] for source in sources)
 
 
+@pytest.mark.slow
 def test_reader_whose_partitions_are_all_idle_does_not_hold_back_the_others(broker, topic):
   broker.produce(topic, [event(1000)], 0)
   read = kafkaio.ReadFromKafka(broker.url, topic, RULES, readers=2, idle_secs=1,
@@ -450,6 +453,7 @@ def test_dead_letters_say_where_they_stood(broker):
       'partition': b'3', 'offset': b'15'}
 
 
+@pytest.mark.slow
 def test_dead_letters_that_no_one_takes_fail_the_bundle(broker):
   send = kafkaio._SendFn(broker.url, 'nowhere', {'message.timeout.ms': '2000'})
   send.setup()

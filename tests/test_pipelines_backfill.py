@@ -67,6 +67,7 @@ def test_account_shows_what_a_backfill_lost(streamed, redis_url):
   assert not account.run(streamed).balanced
 
 
+@pytest.mark.slow
 def test_next_backfill_takes_the_next_generation(streamed, redis_url):
   for _ in range(2):
     assert backfill.run([*streamed, *RANGE]).balanced

@@ -49,6 +49,7 @@ def test_compaction_leaves_one_file_a_folder_and_the_same_events_and_boards(root
   assert again.before == again.after
 
 
+@pytest.mark.slow
 def test_replay_after_a_compaction_doubles_nothing(root, sample_events, tmp_path):
   before, ranked = archived(root), boards(root)
   compact.run([f'--parquet={root}', '--older_than=0s'])

@@ -167,6 +167,7 @@ def test_sliding_days_roll_up_from_hours(count_sample, roll_up, postgres_dsn):
   assert stored_boards(postgres_dsn, '6h_every_1h') == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('zone', 'base'), [
     (NEW_YORK, '1h'), ('Europe/Berlin', '1h'), ('Australia/Lord_Howe', '30m')])
 def test_a_year_of_any_time_zone_equals_arithmetic_on_dates(
@@ -196,6 +197,7 @@ def test_only_whole_windows_of_the_asked_time_are_made(
       if begin - 6 * 86_400 <= board[2] < end}
 
 
+@pytest.mark.slow
 def test_board_takes_the_highest_generation_of_its_parts_and_grows(
     count_sample, roll_up, postgres_dsn, tmp_path, capsys):
   path = tmp_path / 'events.jsonl'

@@ -46,6 +46,7 @@ def check_revisions(scenario, url, least=None):
     assert set(seen) <= set(scenario.revisions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('scenario', FAST, ids=str)
 def test_fn_api_runner(scenario, tmp_path, redis_url):
   play(scenario, [], tmp_path, redis_url)
@@ -77,6 +78,7 @@ def test_replayed_flights_with_enough_lateness_equal_the_bounded_answer(
   assert stream == bounded
 
 
+@pytest.mark.slow
 def test_replayed_flights_with_an_hour_of_lateness_lack_the_too_late_ones(
     sample_events, tmp_path, redis_url):
   _, bounded = replayed(sample_events, tmp_path / 'bounded', redis_url)
@@ -96,6 +98,7 @@ def test_replayed_flights_with_an_hour_of_lateness_lack_the_too_late_ones(
     assert whole == bounded[size.label]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('shards', [0, 1, 3])
 @pytest.mark.parametrize('name', ['late and refining', 'watermark jumps', 'three of ten late',
                                   'one board with everything'])

@@ -646,6 +646,7 @@ print('survived')
   assert (child.returncode, child.stdout) == (0, 'survived\n'), child.stderr
 
 
+@pytest.mark.slow
 def test_bytes_are_the_same_in_every_process():
   program = '''
 import hashlib
