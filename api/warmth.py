@@ -14,6 +14,8 @@ _PREFIX = '/v1/leaderboards/'
 _NEWEST = 200
 _POPULAR = 100
 _LEAST_ASKED = 3
+# Between two that are renewed: whoever asks meanwhile shall not wait for all of them.
+_PAUSE_SECS = 0.01
 
 
 def question_of(path: str) -> Question:
@@ -32,6 +34,8 @@ def question_of(path: str) -> Question:
 
 async def keep_warm(boards: Boards, paths: Sequence[str], every_secs: float) -> None:
   """Asks again before answers grow too old, until it is cancelled; first all newest boards."""
+  if not boards.settings.cache_entries:
+    return   # nothing would be kept
   with contextlib.suppress(StoreDown):
     await _newest(boards)
   while True:
@@ -40,6 +44,7 @@ async def keep_warm(boards: Boards, paths: Sequence[str], every_secs: float) -> 
     for question in dict.fromkeys([*map(question_of, paths), *questions]):
       with contextlib.suppress(Problem):
         await boards.renew(question)
+      await asyncio.sleep(_PAUSE_SECS)
     await asyncio.sleep(every_secs)
 
 
@@ -56,3 +61,4 @@ async def _newest(boards: Boards) -> None:
       continue
     with contextlib.suppress(Problem):
       await boards.ask(Question(tenant, kind, size))
+    await asyncio.sleep(_PAUSE_SECS)
