@@ -159,6 +159,7 @@ def test_all_followers_of_a_family_are_told(service, boards, make_record):
     assert [len(follower.next_of('board')[0]['rows']) for follower in (one, other)] == [2, 1]
 
 
+@pytest.mark.slow
 def test_a_redis_that_restarts_is_told_and_nothing_is_missed(tmp_path, make_record):
   server = embedded.start_redis(tmp_path)
   with Proxy(port_of(server)) as proxy, serving.serving(

@@ -50,6 +50,7 @@ def test_backfill_makes_the_same_boards_in_the_next_generation(streamed, redis_u
   assert sum(before[board].events for board in inside if board[2] == '1d') == report.events_read
 
 
+@pytest.mark.slow
 def test_account_of_the_stream_holds_after_a_backfill(streamed, capsys):
   backfill.run([*streamed, *RANGE])
   capsys.readouterr()
@@ -59,6 +60,7 @@ def test_account_of_the_stream_holds_after_a_backfill(streamed, capsys):
   assert 'recomputed by a backfill' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_account_shows_what_a_backfill_lost(streamed, redis_url):
   backfill.run([*streamed, *RANGE])
   with redis.Redis.from_url(redis_url) as client:
@@ -77,6 +79,7 @@ def test_next_backfill_takes_the_next_generation(streamed, redis_url):
   reader.close()
 
 
+@pytest.mark.slow
 def test_late_board_of_a_live_job_does_not_undo_a_backfill(streamed, redis_url):
   backfill.run([*streamed, *RANGE])
   after = boards_of(redis_url)

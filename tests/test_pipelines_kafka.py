@@ -311,7 +311,8 @@ def test_settings_of_the_client_come_from_a_file(tmp_path):
   assert job.source.config == {'security.protocol': 'SSL', 'ssl.ca.location': '/etc/ca.pem'}
   path.write_text('group.id=mine')
   with pytest.raises(UsageError, match='--kafka_config: group.id is set by the job itself'):
-    parse(['--kafka=localhost:1', '--topics=a', f'--kafka_config={path}'], 'test')
+    parse(['--kafka=localhost:1', '--topics=a', f'--kafka_config={path}', '--preflight=off'],
+          'test')
 
 
 def secured(broker, path, password):

@@ -88,6 +88,7 @@ def test_part_of_the_boards_tells_nothing_as_final(stores, redis_url, postgres_d
   reader.close()
 
 
+@pytest.mark.slow
 def test_job_without_redis_goes_on_and_is_repaired(
     sample_events, tmp_path, redis_url, postgres_dsn, monkeypatch):
   monkeypatch.setattr(redisio, '_SKIP_PATIENCE_SECS', 0.1)

@@ -152,6 +152,7 @@ def test_rolled_up_boards_roll_up_again_and_a_second_run_changes_nothing(
                               "('1w', '1mo')").fetchone() == (1,)
 
 
+@pytest.mark.slow
 def test_sliding_days_roll_up_from_hours(count_sample, roll_up, postgres_dsn):
   count_sample('--windows=1h', '--sliding=6h/1h')
   direct = stored_boards(postgres_dsn, '6h_every_1h')

@@ -128,6 +128,7 @@ def test_twice_and_split_in_another_order_leaves_the_same_and_no_second_copy(
   assert {row['source'] for row in rejects} == {str(path) for path in parts.iterdir()}
 
 
+@pytest.mark.slow
 def test_other_events_on_the_same_boards_are_not_taken_for_a_copy(run_job, tmp_path):
   def write(name, item):
     path = tmp_path / name
