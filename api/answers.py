@@ -180,7 +180,8 @@ def as_answer(board: Board, k: int, first: int = 0, previous: Board | None = Non
       'certified_prefix': certify.certified_prefix(
           board.brackets.lowers, board.brackets.uppers, board.brackets.rest_upper),
       'compared_with': None if previous is None else {
-          'from': utc(previous.from_secs), 'to': utc(previous.to_secs)},
+          'from': utc(previous.from_secs), 'to': utc(previous.to_secs),
+          'complete': previous.coverage.complete},
       'rows': as_rows(board, k, first, previous, last, ties)}
 
 

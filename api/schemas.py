@@ -81,6 +81,11 @@ class Row(TypedDict):
   movement: int | Literal['new'] | None
 
 
+class Compared(Span):
+  """The time before, and whether all of it is covered."""
+  complete: bool
+
+
 class Leaderboard(Identity):
   """The rows of a board.
 
@@ -103,7 +108,7 @@ class Leaderboard(Identity):
   epsilon: float | None
   delta: float | None
   certified_prefix: int
-  compared_with: Span | None
+  compared_with: Compared | None
   rows: list[Row]
   next: str | None
   previous: str | None

@@ -223,13 +223,15 @@ def test_movement_of_a_range_is_told_against_the_time_just_before(flight_service
     assert {(row['previous_rank'], row['movement']) for row in silent['rows']} == {(None, None)}
     board = flight_service.get('/v1/leaderboards/flight', params=where | {'movement': True}).json()
     low, high = flighttruth.epoch(start), flighttruth.epoch(end)
-    assert board['compared_with'] == {'from': utc(2 * low - high), 'to': start}
+    against = board['compared_with']
+    assert (against['from'], against['to']) == (utc(2 * low - high), start)
     before = [item for item, _ in flighttruth.ranking('JFK', 'flight', 2 * low - high, low)]
     for row in board['rows']:
       rank = before.index(row['item']) + 1 if row['item'] in before else None
       assert row['previous_rank'] == rank
       # Where windows of the time before are missing, no one knows what was in them.
-      assert row['movement'] in ((None, 'new') if rank is None else (rank - row['rank'],))
+      assert row['movement'] == (rank - row['rank'] if rank else
+                                 'new' if against['complete'] else None)
       moved[type(row['movement'])] += 1
   assert moved[int] > 20
 
