@@ -176,6 +176,7 @@ def test_wrong_parameter_is_refused_by_its_name(flight_service, params, field):
   assert answer.headers['content-type'] == 'application/problem+json'
   problem = answer.json()
   assert problem['field'] == field and problem['status'] == 422
+  assert problem['title'] == 'Unprocessable Content'
   assert problem['detail'].startswith(field) and problem['remedy']
   assert len(answer.content) < 1_000
 
