@@ -36,8 +36,9 @@ class Problem(Exception):
   def response(self) -> Response:
     """The problem as it is sent."""
     content = {
-        'type': f'urn:topk-leaderboard:{self.kind}', 'status': self.status,
-        'title': _TITLES.get(self.status) or http.HTTPStatus(self.status).phrase, 'detail': self.detail, 'field': self.field,
+        'type': f'urn:topk-leaderboard:{self.kind}',
+        'title': _TITLES.get(self.status) or http.HTTPStatus(self.status).phrase,
+        'status': self.status, 'detail': self.detail, 'field': self.field,
         'value': shown(self.value), 'remedy': self.remedy}
     headers = {'Cache-Control': 'no-store'}
     if self.retry_secs is not None:
