@@ -183,7 +183,7 @@ class Boards:
     Raises:
       Problem: as of `ask`.
     """
-    self._note(question)
+    self.note(question)
     found = self._answers.get(question.key)
     self.metrics.cache('boards', found is not None)
     return await self.renew(question) if found is None else found
@@ -199,7 +199,8 @@ class Boards:
     asked, self._asked = self._asked, collections.Counter()
     return asked
 
-  def _note(self, question: Question) -> None:
+  def note(self, question: Question) -> None:
+    """Counts that a question was asked, also where a kept reply answers it."""
     if question in self._asked or len(self._asked) < _NOTED:
       self._asked[question] += 1
 

@@ -47,6 +47,8 @@ async def leaderboard(
     query = [event_type, tenant, window or '', at or '', from_ or '', to or '', path]
     reply, answer = await _reply(boards, question, k, ties, movement, cursor, query)
     boards.replies.put(key, reply, answer.stamp)
+  else:
+    boards.note(question)
   return reply.response(request)
 
 
