@@ -189,6 +189,7 @@ def test_reader_goes_on_from_any_mark(broker, topic, monkeypatch):
     assert not events_of(blocks[:stop + 1]).keys() & events_of(rest).keys()
 
 
+@pytest.mark.slow
 def test_transactions_leave_gaps_and_aborted_messages_are_not_read(broker, topic):
   producer = broker.producer(transactional_id=kafka.unique('tx'))
   producer.init_transactions(30)
@@ -269,6 +270,7 @@ def test_partitions_and_topics_that_come_later_are_read_from_their_start(broker,
   reader.close()
 
 
+@pytest.mark.slow
 def test_partition_that_was_never_read_holds_the_watermark_until_it_is_idle(broker, topic):
   broker.produce(topic, [event(1000)], 0)
   reader = reader_of(broker, topic, stop_at_end=False, idle_secs=1, out_of_orderness_secs=10)
@@ -314,6 +316,7 @@ def test_watermark_is_that_of_the_slowest_partition_and_never_goes_back(broker, 
   reader.close()
 
 
+@pytest.mark.slow
 def test_readers_share_the_partitions(broker, topic):
   for partition in (0, 1):
     broker.produce(topic, [event(second) for second in range(20)], partition)
@@ -420,6 +423,7 @@ def test_broker_that_is_killed_and_restarted_loses_and_doubles_nothing():
   assert len(events_of(blocks)) == 1500
 
 
+@pytest.mark.slow
 def test_range_holds_the_events_of_its_time_and_no_others(broker, topic):
   broker.produce(topic, [event(-5), event(10), b'garbage', event(3700), event(50)], 0,
                  [(START + second) * 1000 for second in (0, 11, 12, 3700, 9000)])
@@ -433,6 +437,7 @@ def test_range_holds_the_events_of_its_time_and_no_others(broker, topic):
         (0, 1, event(10)), (0, 4, event(50)), (1, 0, event(59, 'other'))]))
 
 
+@pytest.mark.slow
 def test_dead_letters_say_where_they_stood(broker):
   topic = broker.create_topic(kafka.unique('dead'))
   refused = RefusedBlock(OriginRange('kafka://events', 3, 10, 20), [

@@ -91,6 +91,7 @@ def test_late_board_of_a_live_job_does_not_undo_a_backfill(streamed, redis_url):
   live.close()
 
 
+@pytest.mark.slow
 def test_windows_that_may_still_change_are_refused(streamed):
   with pytest.raises(UsageError, match='--to: the live job may still change boards in redis'):
     backfill.run([*streamed, '--from=2013-02-08', '--to=2013-02-14'])

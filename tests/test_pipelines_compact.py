@@ -131,6 +131,7 @@ def test_stale_parts_are_deleted_and_young_ones_are_not(root):
   assert (old.exists(), young.exists()) == (False, True)
 
 
+@pytest.mark.slow
 def test_views_have_every_event_and_the_newest_boards(root):
   with open_archive(root) as views:
     counted = views.sql('select count(*), count(distinct event_id) from events').fetchall()

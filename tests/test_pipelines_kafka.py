@@ -322,6 +322,7 @@ def secured(broker, path, password):
   return f'--kafka_config={path}'
 
 
+@pytest.mark.slow
 def test_broker_that_asks_for_tls_and_a_user_is_read(
     broker, topic, redis_url, tmp_path, monkeypatch):
   monkeypatch.setenv('BROKER_PASSWORD', kafka.PASSWORD)
@@ -334,6 +335,7 @@ def test_broker_that_asks_for_tls_and_a_user_is_read(
   assert report.balanced and report.events_counted == events.counted
 
 
+@pytest.mark.slow
 def test_wrong_password_is_one_line_without_it(broker, topic, tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(kafkaclient, '_CHECK_SECS', 2)
   assert topk.main([f'--kafka={broker.secure_url}', f'--topics={topic}', f'--data_dir={tmp_path}',

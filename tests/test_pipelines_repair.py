@@ -35,6 +35,7 @@ def held(url):
   return found
 
 
+@pytest.mark.slow
 def test_emptied_redis_is_key_by_key_what_it_was(streamed, redis_url, tmp_path, capsys):
   before = held(redis_url)
   with redis.Redis.from_url(redis_url) as client:

@@ -139,6 +139,7 @@ def test_rolled_up_boards_equal_the_direct_count_in_every_store(
   redis.close()
 
 
+@pytest.mark.slow
 def test_rolled_up_boards_roll_up_again_and_a_second_run_changes_nothing(
     count_sample, roll_up, postgres_dsn):
   count_sample('--windows=1h,1d')
@@ -233,6 +234,7 @@ def test_board_takes_the_highest_generation_of_its_parts_and_grows(
   assert month() == ((4, 2), {'z': 2})
 
 
+@pytest.mark.slow
 def test_spilled_summaries_keep_true_brackets(count_sample, roll_up, postgres_dsn):
   count_sample('--windows=1h', '--candidates=5', '--keep=5', '--k=5')
   assert roll_up('--from_size=1h', '--windows=1mo', f'--time_zone={NEW_YORK}', '--keep=5')[0] == 0
@@ -249,6 +251,7 @@ def test_spilled_summaries_keep_true_brackets(count_sample, roll_up, postgres_ds
   assert spilled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('flags', 'problem'), [
     ([], '--from_size: the store holds no boards of 1d in this time; count'),
     (['--from_size=1w', '--windows=1mo'], '--windows: each window size must nest in a coarser one; '

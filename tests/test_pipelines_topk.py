@@ -200,6 +200,7 @@ def test_hostile_file_ends_with_every_good_event_counted_and_every_bad_one_kept(
   assert [(row.item, row.count) for row in board.rows] == [('x', 23)]
 
 
+@pytest.mark.slow
 def test_parquet_and_compressed_input_give_the_same_boards(run_job, stores, tmp_path):
   path = tmp_path / 'sample.parquet'
   with duckdb.connect() as connection:

@@ -22,7 +22,7 @@ from leaderboard.transforms.boards import parse_window_sizes
 from leaderboard.transforms.combine import SummaryFn
 
 FAST = [scenario for scenario in SCENARIOS if not scenario.needs_clock]
-LARGE = {'10,000 boards', 'one board with everything', 'three of ten late'}
+QUICK = {'on time', 'late and refining', 'droppably late', 'empty windows'}
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 # In blocks that are small enough for the watermark to matter.
 REPLAY = ['--streaming', '--out_of_orderness=10m', '--replay_bytes=65536']
@@ -55,7 +55,7 @@ def test_fn_api_runner(scenario, tmp_path, redis_url):
 
 
 @pytest.mark.parametrize('scenario', [
-    pytest.param(scenario, marks=[pytest.mark.slow] if scenario.name in LARGE else [])
+    pytest.param(scenario, marks=[] if scenario.name in QUICK else [pytest.mark.slow])
     for scenario in FAST], ids=str)
 def test_bundle_based_direct_runner(scenario, tmp_path, redis_url):
   play(scenario, BUNDLES, tmp_path, redis_url, from_test_stream)

@@ -620,6 +620,7 @@ def test_merge_encoded_is_the_merge_of_the_decoded():
     merge_encoded([parts[0], delta_of({}, Parameters(seed=1))])
 
 
+@pytest.mark.slow
 def test_hostile_items_round_trip_in_a_process_of_their_own():
   # The text functions of mmh3 crash the process on a lone surrogate: the child must survive.
   program = '''
