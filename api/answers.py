@@ -110,9 +110,11 @@ def movement(board: Board, ranks: list[int], previous: Board | None, k: int, fir
   if previous is None:
     return [(None, None)] * len(ranks)
   before = previous.brackets
-  # An item that is not listed cannot have been in the top k when k listed ones outweigh it.
-  proves_new = (before.rest_upper == 0 or
-                len(before.items) >= k and int(before.lowers[k - 1]) > before.rest_upper)
+  # An item that is not listed cannot have been in the top k when k listed ones outweigh it; of
+  # time that is not covered, nothing is known.
+  proves_new = previous.coverage.complete and (
+      before.rest_upper == 0 or
+      len(before.items) >= k and int(before.lowers[k - 1]) > before.rest_upper)
   ranks_before = shown_ranks(before.lowers, ties)
   moved: list[tuple[int | None, int | str | None]] = []
   for rank, item in zip(ranks, board.brackets.items[first:], strict=False):
@@ -178,7 +180,8 @@ def as_answer(board: Board, k: int, first: int = 0, previous: Board | None = Non
       'certified_prefix': certify.certified_prefix(
           board.brackets.lowers, board.brackets.uppers, board.brackets.rest_upper),
       'compared_with': None if previous is None else {
-          'from': utc(previous.from_secs), 'to': utc(previous.to_secs)},
+          'from': utc(previous.from_secs), 'to': utc(previous.to_secs),
+          'complete': previous.coverage.complete},
       'rows': as_rows(board, k, first, previous, last, ties)}
 
 

@@ -3,7 +3,7 @@ import asyncio
 import datetime
 import hashlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import duckdb
@@ -31,6 +31,8 @@ select
   (select coalesce(sum(events), 0)::bigint from counted),
   (select list((item_id, weight::bigint) order by weight desc, item_id) from (
     select * from counted order by weight desc, item_id limit $listed)),
+  (select list((item_id, weight::bigint)) from counted
+   where item_id in (select unnest($items::varchar[]))),
   (select list((step, weight)) from (
     select epoch_ms("timestamp") // $step_ms as step, sum(weight)::hugeint as weight
     from found group by 1))"""
@@ -91,9 +93,13 @@ class Archive:
     return digest.digest()
 
   async def count(self, files: list[str], tenant_id: str, event_type: str,
-                  asked: tuple[int, int], around: tuple[int, int], step_secs: int) -> Counts:
+                  asked: tuple[int, int], around: tuple[int, int], step_secs: int,
+                  items: Sequence[str] = ()) -> Counts:
     """Counts the events of a range, and by steps those of the whole windows around it; both are
     [start, end) in epoch seconds.
+
+    Args:
+      items: whose counts are told though they are not among those that are listed.
 
     Raises:
       ArchiveDown: it takes too long, or files are unreadable.
@@ -103,7 +109,7 @@ class Archive:
     async with self._room:
       cursor = self._engine.cursor()
       work = asyncio.ensure_future(asyncio.to_thread(
-          _count, cursor, files, tenant_id, event_type, asked, around, step_secs))
+          _count, cursor, files, tenant_id, event_type, asked, around, step_secs, items))
       try:
         return await asyncio.wait_for(asyncio.shield(work), self._secs)
       except asyncio.TimeoutError:
@@ -126,16 +132,26 @@ def _subfolders(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _count(cursor: duckdb.DuckDBPyConnection, files: list[str], tenant_id: str, event_type: str,
-           asked: tuple[int, int], around: tuple[int, int], step_secs: int) -> Counts:
+           asked: tuple[int, int], around: tuple[int, int], step_secs: int,
+           wanted: Sequence[str]) -> Counts:
+  asked_for = set(wanted)
   moments = zip(('from', 'to', 'low', 'high'), (*asked, *around), strict=True)
   found = cursor.execute(_COUNTS, {
       **{name: secs * 1000 for name, secs in moments}, 'files': files, 'tenant': tenant_id,
-      'type': event_type, 'listed': _LISTED + 1, 'step_ms': step_secs * 1000}).fetchone()
+      'type': event_type, 'listed': _LISTED + 1, 'items': list(wanted),
+      'step_ms': step_secs * 1000}).fetchone()
   assert found
-  total, events, rows, steps = found
+  total, events, rows, known, steps = found
   items = [item for item, _ in rows or ()]
   counts = np.fromiter((count for _, count in rows or ()), np.int64, len(items))
   rest_upper = int(counts[_LISTED]) if len(items) > _LISTED else 0
-  brackets = Brackets(items[:_LISTED], counts[:_LISTED], counts[:_LISTED], rest_upper, int(total))
+  weights = dict(known or ())
+
+  def unlisted(item: str) -> tuple[int, int]:
+    weight = weights.get(item, 0)
+    return weight, weight if item in asked_for else rest_upper
+
+  brackets = Brackets(items[:_LISTED], counts[:_LISTED], counts[:_LISTED], rest_upper, int(total),
+                      unlisted if asked_for else None)
   return Counts(brackets, events, int(total),
                 {int(step) * step_secs: int(weight) for step, weight in steps or ()})

@@ -4,7 +4,7 @@ import collections
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
 from typing import Any, NamedTuple
 
 from fastapi import Request
@@ -96,11 +96,12 @@ class Question:
     """The same for all questions that have one answer."""
     # With a range to now, the second in which it is asked is part of it.
     return (self.tenant_id, self.event_type, self.size, self.start, self.from_secs, self.to_secs,
-            self.path)
+            self.path, self.to_now)
 
 
 class Answer(NamedTuple):
-  """A board, the one of the last closed comparable window before, and how long both hold."""
+  """A board, the one of the last closed comparable window before (of a range none), and how long
+  both hold."""
   board: Board
   previous: Board | None
   stamp: Stamp
@@ -182,7 +183,7 @@ class Boards:
     Raises:
       Problem: as of `ask`.
     """
-    self._note(question)
+    self.note(question)
     found = self._answers.get(question.key)
     self.metrics.cache('boards', found is not None)
     return await self.renew(question) if found is None else found
@@ -198,7 +199,8 @@ class Boards:
     asked, self._asked = self._asked, collections.Counter()
     return asked
 
-  def _note(self, question: Question) -> None:
+  def note(self, question: Question) -> None:
+    """Counts that a question was asked, also where a kept reply answers it."""
     if question in self._asked or len(self._asked) < _NOTED:
       self._asked[question] += 1
 
@@ -280,37 +282,59 @@ class Boards:
       start = None if newest is None else size.start(newest)
     if start is None:
       return None
-    before = previous_start(size, start, until)
+    board, previous = await self._windows(
+        question, [start, previous_start(size, start, until)], until)
+    return None if board is None else Answer(board, previous, stamp)
+
+  async def _windows(self, question: Question, starts: list[int], until: int | None
+                     ) -> list[Board | None]:
+    """Windows of the history, stored or made of finer ones; where there is not the first, none."""
+    size, history, ranges = question.size, self.history, self._ranges
+    assert size and history and ranges
+    who = question.tenant_id, question.event_type
     read_at = time.time()
-    records = await history.read(*who, size.label, [start, before])
     found: list[Board | None] = []
-    for record, window_start in zip(records, (start, before), strict=True):
+    for start, record in zip(starts, await history.read(*who, size.label, starts), strict=True):
       if record is not None:
         final = None if until is None else record.window_end <= until
         found.append(Board.of_record(record, HISTORY, read_at, final))
       elif found[:1] == [None] or size.period_secs:
         found.append(None)
       else:
-        found.append(await ranges.board(*who, window_start, size.end(window_start), size.label))
-    board, previous = found
-    return None if board is None else Answer(board, previous, stamp)
+        found.append(await ranges.board(*who, start, size.end(start), size.label))
+    return found
 
-  async def _ask_exact(self, question: Question) -> Answer | None:
+  async def ask_exact(self, question: Question, items: Iterable[str]) -> Board | None:
+    """The exact board, which knows these items though it does not list them; None where the
+    archive cannot tell now."""
+    with contextlib.suppress(*_CANNOT):
+      answer = await self._ask_exact(question, tuple(items))
+      return answer and answer.board
+    return None
+
+  async def _ask_exact(self, question: Question, items: tuple[str, ...] = ()) -> Answer | None:
     size, exact = question.size, self._exact
     assert exact
     stamp = self.freshness.stamp()
     who = question.tenant_id, question.event_type
     if size is None:
       assert question.from_secs is not None and question.to_secs is not None
-      board = await exact.board(*who, question.from_secs, question.to_secs, None)
+      board = await exact.board(*who, question.from_secs, question.to_secs, None, items)
       return None if board is None else Answer(board, None, stamp)
     start = question.start
     if start is None:
       start = await self._newest(*who, size.label)
     if start is None:
       return None
-    board = await exact.board(*who, start, size.end(start), size.label)
-    return None if board is None else Answer(board, None, stamp)
+    board = await exact.board(*who, start, size.end(start), size.label, items)
+    if board is None:
+      return None
+    previous = None
+    if self.history:
+      with contextlib.suppress(*_CANNOT):
+        until = await self.history.final_until()
+        [previous] = await self._windows(question, [previous_start(size, start, until)], until)
+    return Answer(board, previous, stamp)
 
   async def _newest(self, tenant_id: str, event_type: str, label: str) -> int | None:
     """Start of the newest window, of whichever store can tell it."""

@@ -1,8 +1,9 @@
 """A circuit breaker: a store that is away is left alone for a moment, and then tried again."""
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from leaderboard.api import tracing
 
@@ -11,6 +12,8 @@ _log = logging.getLogger(__name__)
 # Long enough that a hanging store does not hold every request for its timeout, short enough that
 # one which is back is used again soon.
 FIRST_SECS, MOST_SECS = 0.5, 5.0
+# A store that is back answers sooner; for one that is still away no request shall wait.
+_PATIENCE_SECS = 0.1
 
 
 class StoreDown(Exception):
@@ -21,7 +24,8 @@ class Breaker:
   """Guards the calls to one store.
 
   After a failure calls are refused at once for `FIRST_SECS`, then one call tries; when that fails
-  the next pause is twice as long, up to `MOST_SECS`. Any success closes it.
+  the next pause is twice as long, up to `MOST_SECS`. Any success closes it. Whoever makes the call
+  that tries is refused, too, as soon as it takes longer than a moment: it goes on by itself.
 
   Args:
     name: of the store, for messages.
@@ -42,6 +46,7 @@ class Breaker:
     self._until = 0.0
     # A call that began before the last opening knows nothing about it.
     self._openings = 0
+    self._attempt: asyncio.Future[Any] | None = None
 
   @property
   def open(self) -> bool:
@@ -54,11 +59,22 @@ class Breaker:
     Raises:
       StoreDown: the store is out of reach, or was a moment ago.
     """
-    if self.open:
-      if self._clock() < self._until:
-        raise StoreDown(f'{self.name} is out of reach: {self.reason}')
-      # This call tries; others wait for what it finds, at most as long as the pause.
-      self._until = self._clock() + self._pause_secs
+    if not self.open:
+      return await self._try(call)
+    if self._attempt is None and self._clock() >= self._until:
+      attempt = self._attempt = asyncio.ensure_future(self._try(call))
+      attempt.add_done_callback(self._attempted)
+      await asyncio.wait([attempt], timeout=_PATIENCE_SECS)
+      if attempt.done():
+        return attempt.result()
+    raise StoreDown(f'{self.name} is out of reach: {self.reason}')
+
+  def _attempted(self, attempt: asyncio.Future[Any]) -> None:
+    self._attempt = None
+    if not attempt.cancelled():
+      attempt.exception()   # heard, though no one may wait any more
+
+  async def _try(self, call: Callable[[], Awaitable[_T]]) -> _T:
     openings = self._openings
     try:
       with tracing.span(self.name):

@@ -132,9 +132,11 @@ def _call(event_type: str, rest: str, which: Which, items: list[str] | None = No
 
 
 def _leaderboard(event_type: str, *, k: int = 10, ties: Ties = 'ordinal',
-                 cursor: str | None = None, **which: Unpack[Which]) -> _Call[schemas.Leaderboard]:
-  """The k leaders; `cursor` is `next` or `previous` of another page."""
-  return _call(event_type, '', which, k=k, ties=ties, cursor=cursor)
+                 movement: bool | None = None, cursor: str | None = None, **which: Unpack[Which]
+                 ) -> _Call[schemas.Leaderboard]:
+  """The k leaders; `cursor` is `next` or `previous` of another page, `movement` tells that of a
+  range too."""
+  return _call(event_type, '', which, k=k, ties=ties, movement=movement, cursor=cursor)
 
 
 def _member(event_type: str, item: str, *, ties: Ties = 'ordinal',

@@ -13,11 +13,17 @@ _SUMMARY = ('select generation, events, summary from board_windows where tenant_
 
 
 async def ask_for(boards: Boards, question: Question, items: Iterable[str]) -> Board:
-  """The board that answers a question; with its summary where it does not list all of the items."""
+  """The board that answers a question; where it does not list all of the items, with its summary
+  or, of the archive, with the counts of the others."""
   board = await boards.ask(question)
-  if board.brackets.rest_upper and not all(item in board.brackets.places for item in items):
-    return await _deepened(boards, question, board)
-  return board
+  others = sorted({item for item in items if item not in board.brackets.places})
+  if not board.brackets.rest_upper or not others:
+    return board
+  if board.path == EXACT:
+    found = await boards.ask_exact(question, others)
+    return dataclasses.replace(
+        found, degraded=board.degraded or found.degraded) if found else board
+  return await _deepened(boards, question, board)
 
 
 async def ask_deep(boards: Boards, question: Question) -> Board:

@@ -45,8 +45,12 @@ class ExactBoards:
     self._counted.clear()
 
   async def board(self, tenant_id: str, event_type: str, from_secs: int, to_secs: int,
-                  window: str | None) -> Board | None:
+                  window: str | None, items: tuple[str, ...] = ()) -> Board | None:
     """The board of a range; None where there are neither events nor boards.
+
+    Args:
+      window: label of the window size that the range is; None for another range.
+      items: to be known though they are not among the heaviest, which are listed.
 
     Raises:
       ArchiveDown: it cannot be read in time.
@@ -65,7 +69,7 @@ class ExactBoards:
     grid = plan.grid_secs if plan and plan.grid_secs else _DAY_SECS
     around = (asked if plan is None else
               (from_secs - from_secs % grid, to_secs + -to_secs % grid))
-    counts = await self._count(tenant_id, event_type, asked, around, grid)
+    counts = await self._count(tenant_id, event_type, asked, around, grid, items)
     if not counts.steps and not (plan and plan.tiles):
       return None
     lacking = 0 if plan is None else _lacking(plan, counts.steps)
@@ -91,22 +95,23 @@ class ExactBoards:
     return plan
 
   async def _count(self, tenant_id: str, event_type: str, asked: Span, around: Span,
-                   grid_secs: int) -> Counts:
+                   grid_secs: int, items: tuple[str, ...]) -> Counts:
     for attempt in (1, 2):
       files = await asyncio.to_thread(self._archive.files, tenant_id, event_type, *around)
       try:
         print_ = await asyncio.to_thread(self._archive.fingerprint, files)
       except FileNotFoundError:   # compacted in between
         continue
-      key = hashlib.sha256(f'{tenant_id}\0{event_type}\0{asked}{around}{grid_secs}'.encode()
-                           + print_).digest()
+      key = hashlib.sha256(
+          f'{tenant_id}\0{event_type}\0{asked}{around}{grid_secs}{sorted(items)}'.encode()
+          + print_).digest()
       found = self._counted.get(key)
       self._metrics.cache('exact', found is not None)
       if found is not None:
         return found
       try:
         found = await self._flights.do(key, functools.partial(
-            self._archive.count, files, tenant_id, event_type, asked, around, grid_secs))
+            self._archive.count, files, tenant_id, event_type, asked, around, grid_secs, items))
       except ArchiveDown:
         if attempt == 2 or files == await asyncio.to_thread(
             self._archive.files, tenant_id, event_type, *around):
@@ -131,12 +136,14 @@ def _lacking(plan: Plan, steps: dict[int, int]) -> int:
 
 def _widened(board: Board, lacking: int) -> Board:
   """The board where so much weight is in no file of the archive."""
-  brackets = board.brackets
+  brackets, known = board.brackets, board.brackets.unlisted
   return dataclasses.replace(
       board, exact=False, tau=board.tau + lacking, total=board.total + lacking,
       epsilon=None, delta=None,
       degraded=f'the archive lacks events with a weight of {lacking} that the boards have counted',
       brackets=Brackets(brackets.items, brackets.lowers,
                         np.asarray(brackets.uppers) + lacking, brackets.rest_upper + lacking,
+                        brackets.total + lacking,
+                        known and (lambda item: (known(item)[0], known(item)[1] + lacking)),
                         # It lies somewhere in the windows around: of it the range may have none.
-                        brackets.total + lacking, unsure=lacking))
+                        unsure=lacking))

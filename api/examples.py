@@ -8,7 +8,8 @@ LEADERBOARD = {
                  'missing_windows': 0},
     'k': 2, 'events': 290, 'total': 290, 'tau': 0, 'rest_upper': 0, 'resolution': 'exact',
     'epsilon': 0.0, 'delta': 0.0, 'certified_prefix': 60,
-    'compared_with': {'from': '2013-06-30T00:00:00Z', 'to': '2013-07-01T00:00:00Z'},
+    'compared_with': {'from': '2013-06-30T00:00:00Z', 'to': '2013-07-01T00:00:00Z',
+                      'complete': True},
     'rows': [
         {'rank': 1, 'item': 'LAX', 'count': 33, 'lower': 33, 'upper': 33, 'certified': True,
          'share': 0.113793, 'previous_rank': 1, 'movement': 0},

@@ -15,13 +15,14 @@ from leaderboard.api.parameters import (
     EventType,
     From,
     K,
+    Movement,
     Tenant,
     Ties,
     To,
     Way,
     Window,
 )
-from leaderboard.api.problems import bad
+from leaderboard.api.problems import Problem, bad
 from leaderboard.api.replies import Reply
 
 router = APIRouter(tags=['leaderboards'])
@@ -35,21 +36,23 @@ async def leaderboard(
     request: Request, event_type: EventType, boards: Annotated[Boards, Depends(boards_of)],
     tenant: Tenant = 'default', window: Window = None, k: K = 10, at: At = None,
     from_: From = None, to: To = None, path: Way = 'auto', ties: Ties = 'ordinal',
-    cursor: Cursor = None) -> Response:
+    movement: Movement = False, cursor: Cursor = None) -> Response:
   """The rows of a board, each with the bounds of its true count: the first k, or the k that a
   cursor goes on with. With neither `at` nor `from` and `to`, the board is the newest window."""
   question = Question.of(event_type, tenant, window, at, from_, to, path)
-  key = question.key, k, ties, cursor
+  key = question.key, k, ties, movement, cursor
   reply = boards.replies.get(key)
   boards.metrics.cache('answers', reply is not None)
   if reply is None:
     query = [event_type, tenant, window or '', at or '', from_ or '', to or '', path]
-    reply, answer = await _reply(boards, question, k, ties, cursor, query)
+    reply, answer = await _reply(boards, question, k, ties, movement, cursor, query)
     boards.replies.put(key, reply, answer.stamp)
+  else:
+    boards.note(question)
   return reply.response(request)
 
 
-async def _reply(boards: Boards, question: Question, k: int, ties: Ties,
+async def _reply(boards: Boards, question: Question, k: int, ties: Ties, movement: bool,
                  text: str | None, query: list[str]) -> tuple[Reply, Answer]:
   cursor = None
   if text is not None:
@@ -59,6 +62,8 @@ async def _reply(boards: Boards, question: Question, k: int, ties: Ties,
       raise bad('cursor', text, str(error)) from None
     question = _same_time(question, cursor)
   answer = await boards.answer(question)
+  if movement and question.size is None:
+    answer = await _with_previous(boards, question, answer)
   board = answer.board
   if board.brackets.rest_upper and (cursor.place if cursor else 0) + k > len(board.brackets.items):
     board = await ask_deep(boards, question)
@@ -69,6 +74,22 @@ async def _reply(boards: Boards, question: Question, k: int, ties: Ties,
       'next': page.next and cursors.encode(page.next, query),
       'previous': page.previous and cursors.encode(page.previous, query), 'moved': page.moved}
   return Reply.of(content, board.read_at), answer
+
+
+async def _with_previous(boards: Boards, question: Question, answer: Answer) -> Answer:
+  """The answer of a range with the board of the time just before, as long, where that is closed
+  and can be told."""
+  board = answer.board
+  try:
+    before = await boards.answer(dataclasses.replace(
+        question, from_secs=2 * board.from_secs - board.to_secs, to_secs=board.from_secs,
+        to_now=False))
+  except Problem:
+    return answer
+  if before.board.final is False:
+    return answer
+  return answer._replace(previous=before.board,
+                         stamp=min(answer.stamp, before.stamp, key=lambda stamp: stamp.made_at))
 
 
 def _same_time(question: Question, cursor: cursors.Cursor) -> Question:

@@ -44,6 +44,9 @@ Way = Annotated[Literal['auto', 'live', 'history', 'exact'], Query(
     'or all events in the archive. `auto` takes the fastest that can answer.')]
 Ties = Annotated[Literal['ordinal', 'dense', 'competition'], Query(
     description='Ranks of equal counts: 1 2 3, 1 1 2 or 1 1 3.')]
+Movement = Annotated[bool, Query(
+    description='Of a range: whether `previous_rank` and `movement` are told against the time just '
+    'before, as long; that takes a second merge. Windows always tell them.')]
 Cursor = Annotated[str | None, Query(
     max_length=2000, description='`next` or `previous` of another page.')]
 

@@ -9,6 +9,8 @@ from starlette.exceptions import HTTPException as StarletteException
 
 MEDIA_TYPE = 'application/problem+json'
 _SHOWN = 200   # characters of a value that are told back
+# As RFC 9110 has them; Python before 3.13 knows older names.
+_TITLES = {413: 'Content Too Large', 414: 'URI Too Long', 422: 'Unprocessable Content'}
 
 
 class Problem(Exception):
@@ -34,7 +36,8 @@ class Problem(Exception):
   def response(self) -> Response:
     """The problem as it is sent."""
     content = {
-        'type': f'urn:topk-leaderboard:{self.kind}', 'title': http.HTTPStatus(self.status).phrase,
+        'type': f'urn:topk-leaderboard:{self.kind}',
+        'title': _TITLES.get(self.status) or http.HTTPStatus(self.status).phrase,
         'status': self.status, 'detail': self.detail, 'field': self.field,
         'value': shown(self.value), 'remedy': self.remedy}
     headers = {'Cache-Control': 'no-store'}

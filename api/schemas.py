@@ -81,7 +81,24 @@ class Row(TypedDict):
   movement: int | Literal['new'] | None
 
 
+class Compared(Span):
+  """The time before, and whether all of it is covered."""
+  complete: bool
+
+
 class Leaderboard(Identity):
+  """The rows of a board.
+
+  `rest_upper`: no item outside of those that are kept of this board weighs more; the kept ones
+  are all that pages lead through, not only the rows shown here. They are, of a stored window by
+  `live` or `history`, the rows in its store (the first 1,000, or what the job's `--keep` says) and,
+  once pages go beyond these, all items that its summary tracks; of merged windows, all items that
+  the merged summary tracks; of `exact`, the 10,000 heaviest. `tau`: no item that the board's
+  summary does not track weighs more.
+
+  `compared_with` is the time against which rows tell `previous_rank` and `movement`; null where
+  none is told.
+  """
   k: int
   events: int
   total: int
@@ -91,7 +108,7 @@ class Leaderboard(Identity):
   epsilon: float | None
   delta: float | None
   certified_prefix: int
-  compared_with: Span | None
+  compared_with: Compared | None
   rows: list[Row]
   next: str | None
   previous: str | None
@@ -101,8 +118,9 @@ class Leaderboard(Identity):
 class Standing(TypedDict):
   """An item on a board.
 
-  `listed` tells whether it is among the rows that are kept of the board; of any other item only
-  `lower` 0 and an upper bound are known. `rank` is null for an item that surely was not counted.
+  `listed` tells whether it is among the items that are kept of the board (see Leaderboard); of any
+  other only `lower` 0 and an upper bound are known, and by `exact` its count. `rank` is null for an
+  item that surely was not counted.
   """
   item: str
   listed: bool

@@ -55,9 +55,10 @@ def rank_bounds(board: Brackets, item: str, ties: Ties = 'ordinal') -> RankBound
   upper = min(upper, lower + board.slack)
   if not upper:
     return None
-  # It was counted: where no weight of it is proven, the first unit is no other item's.
-  slack = board.slack - (not lower)
-  lower = max(lower, 1)
+  # It was counted: where no weight of it is proven, the first unit is no other item's; nor is any
+  # that is proven of an item which is not listed.
+  own, lower = lower, max(lower, 1)
+  slack = board.slack - (0 if own and item in board.places else lower)
   surely = _above(board, upper)
   certain = _above(board, lower)
   rising = _may_rise(board, item, lower, certain, slack, ties)

@@ -1,19 +1,26 @@
 """Answers that are made before anyone asks: those of the flags, the newest boards, and what is
 asked for again and again."""
 import asyncio
+import collections
 import contextlib
 import urllib.parse
 from collections.abc import Sequence
 
-from leaderboard.api.boards import Boards, Question
+from leaderboard.api.answers import LIVE
+from leaderboard.api.boards import AUTO, Boards, Question
 from leaderboard.api.breaker import StoreDown
 from leaderboard.api.problems import Problem
 from leaderboard.transforms.boards import parse_window_size
 
 _PREFIX = '/v1/leaderboards/'
 _NEWEST = 200
-_POPULAR = 100
+# Windows cost little; what may be merged or counted costs more.
+_POPULAR_WINDOWS, _POPULAR_OTHERS = 1_000, 100
 _LEAST_ASKED = 3
+# Between two that are read: whoever asks meanwhile shall not wait for all of them.
+_PAUSE_SECS = 0.01
+# Over so much of the time between two rounds the answers of one are spread.
+_SPREAD = 0.1
 
 
 def question_of(path: str) -> Question:
@@ -32,15 +39,27 @@ def question_of(path: str) -> Question:
 
 async def keep_warm(boards: Boards, paths: Sequence[str], every_secs: float) -> None:
   """Asks again before answers grow too old, until it is cancelled; first all newest boards."""
+  if not boards.settings.cache_entries:
+    return   # nothing would be kept
   with contextlib.suppress(StoreDown):
     await _newest(boards)
   while True:
-    popular = boards.take_asked().most_common(_POPULAR)
-    questions = [question for question, times in popular if times >= _LEAST_ASKED]
-    for question in dict.fromkeys([*map(question_of, paths), *questions]):
+    questions = dict.fromkeys([*map(question_of, paths), *_popular(boards.take_asked())])
+    for question in questions:
       with contextlib.suppress(Problem):
         await boards.renew(question)
-    await asyncio.sleep(every_secs)
+      await asyncio.sleep(max(_PAUSE_SECS, _SPREAD * every_secs / len(questions)))
+    await asyncio.sleep((1 - _SPREAD) * every_secs)
+
+
+def _popular(asked: 'collections.Counter[Question]') -> list[Question]:
+  """What was asked again and again, the most popular first."""
+  windows: list[Question] = []
+  others: list[Question] = []
+  for question, times in asked.most_common():
+    if times >= _LEAST_ASKED:
+      (windows if question.size and question.path in (AUTO, LIVE) else others).append(question)
+  return windows[:_POPULAR_WINDOWS] + others[:_POPULAR_OTHERS]
 
 
 async def _newest(boards: Boards) -> None:
@@ -56,3 +75,4 @@ async def _newest(boards: Boards) -> None:
       continue
     with contextlib.suppress(Problem):
       await boards.ask(Question(tenant, kind, size))
+    await asyncio.sleep(_PAUSE_SECS)

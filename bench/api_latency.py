@@ -8,7 +8,8 @@ are sent at their time whatever the server does, by a process of its own (openlo
 cores it takes its share from them. Shares are of one core.
 
 Live boards: 300, of 1,000 rows, k = 10; with the caches as they come, and without any. Merges:
-ranges of 30 days, no two the same, each the merge of 30 spilled summaries from PostgreSQL.
+ranges of 30 days, and of a year by its days, no two the same, each the merge of as many spilled
+summaries from PostgreSQL.
 """
 import argparse
 import contextlib
@@ -36,6 +37,7 @@ START = 1_735_689_600   # 2025-01-01
 DAY = 86_400
 BOARDS, ROWS = 300, 1000
 FAMILIES, DAYS, RANGE = 6, 90, 30
+YEAR, YEARS = 365, 30   # so many ranges of a year, each a day after the last
 DISTINCT, SHARED, EVENTS = 100_000, 2_000, 8_000_000
 NO_CACHE = ('--cache_entries=0', '--shared_cache=0', '--rollups=0')
 # What p99 must not exceed, milliseconds.
@@ -81,7 +83,7 @@ def fill_live(url):
 
 def fill_history(dsn):
   """Days of spilled summaries, which share what is heavy and have tails of their own; families
-  hold the same."""
+  hold the same. The tenant `year` has the same days again and again."""
   rng = np.random.default_rng(2)
   shares = np.arange(1, DISTINCT + 1) ** -1.05
   size = parse_window_size('1d')
@@ -101,6 +103,9 @@ def fill_history(dsn):
     largest = max(largest, len(record.summary))
     boards.apply([dataclasses.replace(record, tenant_id=f'f{family}')
                   for family in range(FAMILIES)])
+    starts = [START + again * DAY for again in range(day, YEAR + YEARS, DAYS)]
+    boards.apply([dataclasses.replace(record, tenant_id='year', window_start=start,
+                                      window_end=start + DAY) for start in starts])
   boards.close()
   return largest
 
@@ -161,6 +166,11 @@ def merge_paths():
           for span in ranges for family in range(FAMILIES)]
 
 
+def year_paths():
+  return [f'/v1/leaderboards/play?tenant=year&k=100&from={_day(first)}&to={_day(first + YEAR)}'
+          for first in range(YEARS)]
+
+
 def _day(number):
   return time.strftime('%Y-%m-%d', time.gmtime(START + number * DAY))
 
@@ -213,6 +223,12 @@ def main():
         seen = look(server, paths[0])
         assert seen['path'] == 'history' and len(seen['rows']) == 100, seen
         assert seen['coverage']['complete'] and seen['resolution'] != 'exact', seen['coverage']
+    with served(*stores, *NO_CACHE) as server:
+      p99, errors = drive('merges of a year', server, 1, min(args.secs, YEARS - 2), year_paths())
+      if errors or p99 > MERGE_P99:
+        missed.append(f'a year: p99 {p99:.0f} ms, {errors} errors')
+      seen = look(server, year_paths()[0])
+      assert seen['coverage']['windows'] == [{'size': '1d', 'count': YEAR}], seen['coverage']
   for problem in missed:
     print(f'missed: {problem}', file=sys.stderr)
   return 1 if missed else 0

@@ -8,7 +8,7 @@ import pytest
 import serving
 
 from leaderboard.api.settings import Settings
-from leaderboard.io import embedded
+from leaderboard.io import embedded, redisio
 
 
 @pytest.fixture(scope='session')
@@ -34,6 +34,21 @@ def flight_service(flight_stores):
   """An httpx client of the service over `flight_stores`."""
   with serving.serving(flight_stores) as client:
     yield client
+
+
+@pytest.fixture
+def service(redis_url):
+  """An httpx client of the service over an empty Redis alone."""
+  with serving.serving(Settings(redis=redis_url)) as client:
+    yield client
+
+
+@pytest.fixture
+def boards(redis_url):
+  """What writes to the Redis of `service`."""
+  client = redisio.RedisBoards(redis_url)
+  yield client
+  client.close()
 
 
 @pytest.fixture

@@ -190,11 +190,15 @@ def counts(client, path=BOARD):
   return {row['item']: row['count'] for row in client.get(path).json()['rows']}
 
 
-def hits(client, cache):
+def requests(client, cache, result):
   text = client.get('/metrics').text
   lines = [line for line in text.splitlines()
-           if line.startswith(f'topk_cache_requests_total{{cache="{cache}",result="hit"}}')]
+           if line.startswith(f'topk_cache_requests_total{{cache="{cache}",result="{result}"}}')]
   return float(lines[0].split()[-1]) if lines else 0
+
+
+def hits(client, cache):
+  return requests(client, cache, 'hit')
 
 
 def connected(client):
@@ -244,6 +248,7 @@ def test_watermark_is_seen_within_a_second(live, make_record):
     settles(lambda: client.get(BOARD).json()['final'], True, 1.5)
 
 
+@pytest.mark.slow
 def test_all_is_forgotten_when_the_feed_was_broken(live, make_record):
   boards, settings = live
   port = int(settings.redis.split(':')[-1].split('/')[0])
@@ -260,6 +265,24 @@ def test_all_is_forgotten_when_the_feed_was_broken(live, make_record):
             10)
     connected(client)
     assert counts(client) == {'a': 2}
+
+
+@pytest.mark.slow
+def test_what_is_asked_again_and_again_is_never_read_while_someone_waits(live, make_record):
+  boards, settings = live
+  boards.apply([make_record({'a': 1})])
+  with serving.serving(serving.changed(settings, cache_secs=4)) as client:
+    connected(client)
+    found = []
+    for secs in (1, 10):   # it is kept for 4 s, and renewed every 3.2
+      deadline = time.monotonic() + secs
+      while time.monotonic() < deadline:
+        assert counts(client) == {'a': 1}
+        time.sleep(0.05)
+      found.append([requests(client, cache, 'miss') for cache in ('answers', 'boards')])
+    (replies, read), (replies_later, read_later) = found
+    assert replies_later >= replies + 2   # they grow old, and are made anew
+    assert read_later == read
 
 
 def test_flush_takes_the_token(live, make_record):

@@ -16,19 +16,6 @@ START = 1_356_998_400   # 2013-01-01T00:00Z
 PATH = '/v1/leaderboards/play/changes'
 
 
-@pytest.fixture
-def service(redis_url):
-  with serving.serving(Settings(redis=redis_url)) as client:
-    yield client
-
-
-@pytest.fixture
-def boards(redis_url):
-  boards = redisio.RedisBoards(redis_url)
-  yield boards
-  boards.close()
-
-
 class Follower:
   """The events of a stream, one by one."""
 
@@ -172,6 +159,7 @@ def test_all_followers_of_a_family_are_told(service, boards, make_record):
     assert [len(follower.next_of('board')[0]['rows']) for follower in (one, other)] == [2, 1]
 
 
+@pytest.mark.slow
 def test_a_redis_that_restarts_is_told_and_nothing_is_missed(tmp_path, make_record):
   server = embedded.start_redis(tmp_path)
   with Proxy(port_of(server)) as proxy, serving.serving(

@@ -169,6 +169,7 @@ def ask_sync(url, retries):
     return client.event_types()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('ask', [ask_sync, lambda *args: asyncio.run(ask_async(*args))],
                          ids=['sync', 'async'])
 def test_passing_failures_are_tried_again_and_lasting_ones_told(ask):
@@ -209,6 +210,7 @@ def follow_async(url, number, **params):
   return asyncio.run(follow())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('follow', [follow_sync, follow_async])
 def test_changes_go_on_behind_the_last_event_after_a_broken_line(follow):
   first, second, third = ('1-0', 'status', {'connected': True}), ('1-1', 'board', {'x': 'é\n'}), (

@@ -15,7 +15,8 @@ GOOD = {'tenant': 'JFK', 'window': '1d', 'at': '2013-02-09'}
 RANGE = {'tenant': 'JFK', 'from': '2013-02-09', 'to': '2013-02-10'}
 # Path -> parameters that are good together; each is spoilt in turn.
 ENDPOINTS = {
-    '': [{**GOOD, 'k': '3', 'ties': 'dense', 'path': 'auto'}, {**RANGE, 'cursor': ''}],
+    '': [{**GOOD, 'k': '3', 'ties': 'dense', 'path': 'auto'},
+         {**RANGE, 'cursor': '', 'movement': 'true'}],
     '/members': [{**GOOD, 'item': 'LAX', 'ties': 'dense', 'path': 'history'}],
     '/neighbours': [{**GOOD, 'item': 'LAX', 'n': '2'}],
     '/percentiles': [{**GOOD, 'p': '50'}, {**RANGE, 'p': '50'}],
@@ -57,6 +58,7 @@ def send(service, method, path, **kwargs):
   return answer
 
 
+@pytest.mark.slow
 def test_every_parameter_takes_code_for_text(flight_service, contents):
   before = contents()
   tried = 0

@@ -101,7 +101,8 @@ def test_window_that_is_not_stored_is_merged(flight_service):
 def test_movement_is_told_against_the_window_before(flight_service):
   board = ask(flight_service, tenant='JFK', window='1d', at='2013-02-10', k=20)
   before = [item for item, _ in flighttruth.ranking('JFK', 'flight', 1_360_368_000, 1_360_454_400)]
-  assert board['compared_with'] == {'from': '2013-02-09T00:00:00Z', 'to': '2013-02-10T00:00:00Z'}
+  assert board['compared_with'] == {
+      'from': '2013-02-09T00:00:00Z', 'to': '2013-02-10T00:00:00Z', 'complete': True}
   for row in board['rows']:
     rank = before.index(row['item']) + 1 if row['item'] in before else None
     assert row['previous_rank'] == rank
@@ -175,6 +176,7 @@ def test_wrong_parameter_is_refused_by_its_name(flight_service, params, field):
   assert answer.headers['content-type'] == 'application/problem+json'
   problem = answer.json()
   assert problem['field'] == field and problem['status'] == 422
+  assert problem['title'] == 'Unprocessable Content'
   assert problem['detail'].startswith(field) and problem['remedy']
   assert len(answer.content) < 1_000
 

@@ -1,5 +1,6 @@
 """Stores that are killed and come back while the service is asked: no wrong answer, no failure
 beyond the first second, and recovery by itself."""
+import asyncio
 import threading
 import time
 
@@ -10,6 +11,7 @@ import serving
 from servers.crashes import PostgresCrash, kill_redis
 from servers.proxy import Proxy
 
+from leaderboard.api.breaker import FIRST_SECS, Breaker, StoreDown
 from leaderboard.api.settings import Settings
 from leaderboard.io import embedded
 
@@ -59,6 +61,37 @@ class Load:
           self.failures.append((asked_at, answer.status_code, repr(error)))
         self.answers += 1
         self.paths.add(answer.json().get('path'))
+
+
+def test_no_one_waits_for_a_store_that_stays_away():
+  async def run():
+    now, calls, gate = [0.0], [], asyncio.Event()
+
+    async def refused():
+      raise ConnectionRefusedError
+
+    async def hanging():
+      calls.append(now[0])
+      await gate.wait()
+      return 'back'
+
+    breaker = Breaker('It', (OSError,), clock=lambda: now[0])
+    with pytest.raises(StoreDown, match='It is out of reach: the connection was refused'):
+      await breaker.call(refused)
+    with pytest.raises(StoreDown):   # at once
+      await breaker.call(hanging)
+    now[0] += FIRST_SECS
+    for _ in range(3):   # the first one tries
+      with pytest.raises(StoreDown):
+        await asyncio.wait_for(breaker.call(hanging), 5)
+      now[0] += FIRST_SECS
+    assert calls == [FIRST_SECS] and breaker.open
+    gate.set()
+    while breaker.open:
+      await asyncio.sleep(0)
+    assert await breaker.call(hanging) == 'back'
+
+  asyncio.run(run())
 
 
 @pytest.fixture

@@ -9,23 +9,12 @@ from leaderboard.api.settings import Settings
 from leaderboard.io import redisio
 from leaderboard.transforms.boards import Row
 
+pytestmark = pytest.mark.slow
+
 ORDER = "[...document.querySelectorAll('#rows tbody tr:not(.ghost) td.item')].map(e => e.innerText)"
 LIVE = "document.getElementById('connection').dataset.state === 'live'"
 HOSTILE = '<img src=x onerror="window.hit=1"><b>&amp;\u202e\u05d0 "\' {{7*7}} ${window.hit=1}'
 PHONE, DESK = 390, 1280
-
-
-@pytest.fixture
-def service(redis_url):
-  with serving.serving(Settings(redis=redis_url)) as client:
-    yield client
-
-
-@pytest.fixture
-def boards(redis_url):
-  boards = redisio.RedisBoards(redis_url)
-  yield boards
-  boards.close()
 
 
 def is_order(*items):
@@ -89,7 +78,7 @@ def test_a_newer_window_takes_the_place_of_the_newest(service, boards, make_reco
   tab.wait(is_order('b', 'c'))
   assert '01:00–02:00 UTC' in text(tab, '#period')
   assert ' '.join(text(tab, 'tbody tr:first-child td.rank').split()) == (
-      '1▲ 1 up 1 from the window before')
+      '1▲ 1 up 1 from the time before')
 
 
 def test_who_asked_for_less_motion_gets_none(service, boards, make_record, tab):

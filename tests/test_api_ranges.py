@@ -1,4 +1,5 @@
 """Ranges: which windows are merged, what has been overtaken, what is kept, and what is exact."""
+import dataclasses
 import itertools
 import shutil
 import time
@@ -11,6 +12,7 @@ import serving
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leaderboard.api.boards import Question
 from leaderboard.api.settings import Settings
 from leaderboard.api.tiling import Stored, blocks, choose, merge_order
 from leaderboard.io.flags import utc
@@ -152,6 +154,35 @@ def test_range_to_now_ends_with_the_newest_window(write, service):
   assert board.json()['to'] > utc(now)
 
 
+def test_range_to_now_is_another_question_than_one_to_this_second():
+  asked = Question.of('play', 'acme', None, from_='2013-01-01', to='now')
+  assert asked.key != dataclasses.replace(asked, to_now=False).key
+
+
+def test_range_is_compared_with_closed_time_and_new_is_what_that_time_disproves(
+    write, service, postgres_dsn):
+  for hour, counts_ in enumerate([{'a': 5}, {'a': 4, 'b': 3}, {'b': 9}, {'a': 2, 'c': 1}]):
+    write('1h', START + hour * HOUR, counts_)
+  client = PostgresBoards(postgres_dsn)
+  client.publish_watermark('job', START + HOUR, 0)
+  where = START + 2 * HOUR, START + 4 * HOUR
+  assert ask(service, *where, movement='true')['compared_with'] is None   # it may still change
+  client.publish_watermark('job', START + 2 * HOUR, 0)
+  client.close()
+  board = ask(service, *where, movement='true')
+  assert board['compared_with'] == {
+      'from': utc(START), 'to': utc(START + 2 * HOUR), 'complete': True}
+  assert [(row['item'], row['previous_rank'], row['movement']) for row in board['rows']] == [
+      ('b', 2, 1), ('a', 1, -1), ('c', None, 'new')]
+  # Half of the time before is not stored: c may have been there.
+  with psycopg.connect(postgres_dsn) as connection:
+    connection.execute('delete from board_windows where window_start = to_timestamp(%s)', [START])
+  board = ask(service, *where, movement='true')
+  assert board['compared_with']['complete'] is False
+  assert [(row['item'], row['previous_rank'], row['movement']) for row in board['rows']] == [
+      ('b', 2, 1), ('a', 1, -1), ('c', None, None)]
+
+
 def test_summaries_of_other_parameters_are_refused_in_words(write, service, postgres_dsn):
   write('1h', START, {'a': 1})
   summary = HeavyHitters(candidates=64, width=64)
@@ -162,7 +193,6 @@ def test_summaries_of_other_parameters_are_refused_in_words(write, service, post
   client.close()
   problem = ask(service, START, START + 2 * HOUR, 422)
   assert 'parameters' in problem['detail']
-
 
 
 
@@ -245,6 +275,7 @@ def newer(client, where, than):
   return found if found['as_of'] > than['as_of'] else None
 
 
+@pytest.mark.slow
 def test_what_the_archive_lacks_widens_the_bounds(flight_stores, tmp_path):
   root = tmp_path / 'parquet'
   shutil.copytree(flight_stores.parquet, root)

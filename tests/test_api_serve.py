@@ -61,6 +61,7 @@ def running(tmp_path, *flags):
       process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('signal_', [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_it_and_its_servers(servers_folder, signal_):
   with running(servers_folder, '--redis=embedded', '--postgres=embedded') as (process, url):
@@ -74,6 +75,7 @@ def test_signal_ends_it_and_its_servers(servers_folder, signal_):
   assert pid_files == []
 
 
+@pytest.mark.slow
 def test_it_starts_while_its_stores_are_away_and_says_so(tmp_path):
   with socket.create_server(('127.0.0.1', 0)) as closed:
     port = closed.getsockname()[1]
@@ -96,6 +98,7 @@ def test_it_starts_while_its_stores_are_away_and_says_so(tmp_path):
     assert 'Redis is out of reach' in err and 'Traceback' not in err
 
 
+@pytest.mark.slow
 def test_taken_port_and_unreadable_flag_end_with_one_line(tmp_path):
   with socket.create_server(('127.0.0.1', 0)) as taken:
     port = taken.getsockname()[1]

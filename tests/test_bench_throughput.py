@@ -52,6 +52,7 @@ def test_a_wrong_answer_fails_the_benchmark(tmp_path):
   assert done.returncode == 1 and 'WrongAnswer: ours: Row(' in done.stderr, done.stderr
 
 
+@pytest.mark.slow
 def test_a_size_that_is_none_is_refused(tmp_path):
   done = run(tmp_path, BENCH / 'throughput.py', '--events=1G')
   assert done.returncode == 2 and "such as 500k or 1M,5M; got '1G'" in done.stderr

@@ -95,6 +95,7 @@ def closed(schema):
   return schema
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['session.yaml', 'application.yaml'])
 def test_operator_knows_every_field(name, crd):
   (deployment, *others) = documents(f'flink/{name}')

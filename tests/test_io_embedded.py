@@ -49,6 +49,7 @@ def test_redis_that_was_killed_starts_again_with_its_data(tmp_path):
 
 
 # One is beyond what the path of a socket may hold; the other holds what shells and URLs read.
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['deep-' * 25, "a folder, o'clock; $HOME & 100% \"ünï\""])
 def test_postgres_keeps_its_data_for_the_next_start(tmp_path, name):
   with embedded.start_postgres(tmp_path / name) as server, psycopg.connect(
@@ -59,6 +60,7 @@ def test_postgres_keeps_its_data_for_the_next_start(tmp_path, name):
     assert connection.execute('select n from kept').fetchone() == (7,)
 
 
+@pytest.mark.slow
 def test_second_start_shares_the_postgres_that_runs_and_leaves_it_running(tmp_path):
   with embedded.start_postgres(tmp_path) as first:
     with embedded.start_postgres(tmp_path) as second:
@@ -66,6 +68,7 @@ def test_second_start_shares_the_postgres_that_runs_and_leaves_it_running(tmp_pa
     psycopg.connect(first.url).close()
 
 
+@pytest.mark.slow
 def test_postgres_of_a_killed_job_is_stopped_by_the_next(tmp_path):
   program = ('import pathlib, time\n'
              'from leaderboard.io import embedded\n'
@@ -81,6 +84,7 @@ def test_postgres_of_a_killed_job_is_stopped_by_the_next(tmp_path):
     psycopg.connect(url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('lines', [0, 1, 8])
 def test_postgres_starts_beside_the_pid_file_of_a_crash(tmp_path, lines):
   """Its pid has gone to another process, which is neither taken nor stopped for the server."""

@@ -169,6 +169,7 @@ def test_every_message_comes_once(broker, topic):
   assert found[f'kafka://{topic}', 1, 49] == (event(49, 'p1'), False)
 
 
+@pytest.mark.slow
 def test_reader_goes_on_from_any_mark(broker, topic, monkeypatch):
   rng = random.Random(3)
   for partition in (0, 1):
@@ -188,6 +189,7 @@ def test_reader_goes_on_from_any_mark(broker, topic, monkeypatch):
     assert not events_of(blocks[:stop + 1]).keys() & events_of(rest).keys()
 
 
+@pytest.mark.slow
 def test_transactions_leave_gaps_and_aborted_messages_are_not_read(broker, topic):
   producer = broker.producer(transactional_id=kafka.unique('tx'))
   producer.init_transactions(30)
@@ -249,6 +251,7 @@ def test_pattern_reads_a_topic_per_tenant(broker):
   assert {source for source, _, _ in found} == {f'kafka://{prefix}-a', f'kafka://{prefix}-b'}
 
 
+@pytest.mark.slow
 def test_partitions_and_topics_that_come_later_are_read_from_their_start(broker, monkeypatch):
   monkeypatch.setattr(kafkaio, '_REFRESH_SECS', 0.0)
   prefix = kafka.unique('grows')
@@ -267,6 +270,7 @@ def test_partitions_and_topics_that_come_later_are_read_from_their_start(broker,
   reader.close()
 
 
+@pytest.mark.slow
 def test_partition_that_was_never_read_holds_the_watermark_until_it_is_idle(broker, topic):
   broker.produce(topic, [event(1000)], 0)
   reader = reader_of(broker, topic, stop_at_end=False, idle_secs=1, out_of_orderness_secs=10)
@@ -312,6 +316,7 @@ def test_watermark_is_that_of_the_slowest_partition_and_never_goes_back(broker, 
   reader.close()
 
 
+@pytest.mark.slow
 def test_readers_share_the_partitions(broker, topic):
   for partition in (0, 1):
     broker.produce(topic, [event(second) for second in range(20)], partition)
@@ -323,6 +328,7 @@ def test_readers_share_the_partitions(broker, topic):
   assert all(source.split(20) == [source] for source in sources)
 
 
+@pytest.mark.slow
 def test_reader_whose_partitions_are_all_idle_does_not_hold_back_the_others(broker, topic):
   broker.produce(topic, [event(1000)], 0)
   read = kafkaio.ReadFromKafka(broker.url, topic, RULES, readers=2, idle_secs=1,
@@ -417,6 +423,7 @@ def test_broker_that_is_killed_and_restarted_loses_and_doubles_nothing():
   assert len(events_of(blocks)) == 1500
 
 
+@pytest.mark.slow
 def test_range_holds_the_events_of_its_time_and_no_others(broker, topic):
   broker.produce(topic, [event(-5), event(10), b'garbage', event(3700), event(50)], 0,
                  [(START + second) * 1000 for second in (0, 11, 12, 3700, 9000)])
@@ -430,6 +437,7 @@ def test_range_holds_the_events_of_its_time_and_no_others(broker, topic):
         (0, 1, event(10)), (0, 4, event(50)), (1, 0, event(59, 'other'))]))
 
 
+@pytest.mark.slow
 def test_dead_letters_say_where_they_stood(broker):
   topic = broker.create_topic(kafka.unique('dead'))
   refused = RefusedBlock(OriginRange('kafka://events', 3, 10, 20), [
@@ -450,6 +458,7 @@ def test_dead_letters_say_where_they_stood(broker):
       'partition': b'3', 'offset': b'15'}
 
 
+@pytest.mark.slow
 def test_dead_letters_that_no_one_takes_fail_the_bundle(broker):
   send = kafkaio._SendFn(broker.url, 'nowhere', {'message.timeout.ms': '2000'})
   send.setup()

@@ -30,6 +30,7 @@ def read_back(root):
           for _, table in parquetio.read_tables(str(path)) for row in table.to_pylist()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('rows', [1, 100, 200_000])
 def test_every_event_lies_in_the_folder_of_its_tenant_type_and_day(tmp_path, rows):
   block = kept_block(rows)

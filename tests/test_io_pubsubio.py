@@ -74,6 +74,7 @@ def test_refused_events_are_messages_with_their_reason():
                                    ('reason', 'missing_field'), ('source', PATH)])]))
 
 
+@pytest.mark.slow
 def test_dataflow_reads_the_subscription_itself():
   job = parse([f'--subscription={PATH}', '--timestamp_attribute=ts', '--id_label=uid',
                '--dead_letters=projects/my-project/topics/dead', *DRY_RUN], 'test')

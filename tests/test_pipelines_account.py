@@ -23,6 +23,7 @@ def test_account_of_a_stream_holds(streamed, tmp_path):
   assert json.loads((tmp_path / 'account.json').read_text())['balanced'] is True
 
 
+@pytest.mark.slow
 def test_account_shows_a_lost_board(streamed, redis_url, capsys):
   with redis.Redis.from_url(redis_url) as client:
     client.delete(next(client.scan_iter('topk:*:1h:*:board')))

@@ -50,6 +50,7 @@ def test_backfill_makes_the_same_boards_in_the_next_generation(streamed, redis_u
   assert sum(before[board].events for board in inside if board[2] == '1d') == report.events_read
 
 
+@pytest.mark.slow
 def test_account_of_the_stream_holds_after_a_backfill(streamed, capsys):
   backfill.run([*streamed, *RANGE])
   capsys.readouterr()
@@ -59,6 +60,7 @@ def test_account_of_the_stream_holds_after_a_backfill(streamed, capsys):
   assert 'recomputed by a backfill' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_account_shows_what_a_backfill_lost(streamed, redis_url):
   backfill.run([*streamed, *RANGE])
   with redis.Redis.from_url(redis_url) as client:
@@ -67,6 +69,7 @@ def test_account_shows_what_a_backfill_lost(streamed, redis_url):
   assert not account.run(streamed).balanced
 
 
+@pytest.mark.slow
 def test_next_backfill_takes_the_next_generation(streamed, redis_url):
   for _ in range(2):
     assert backfill.run([*streamed, *RANGE]).balanced
@@ -76,6 +79,7 @@ def test_next_backfill_takes_the_next_generation(streamed, redis_url):
   reader.close()
 
 
+@pytest.mark.slow
 def test_late_board_of_a_live_job_does_not_undo_a_backfill(streamed, redis_url):
   backfill.run([*streamed, *RANGE])
   after = boards_of(redis_url)
@@ -87,6 +91,7 @@ def test_late_board_of_a_live_job_does_not_undo_a_backfill(streamed, redis_url):
   live.close()
 
 
+@pytest.mark.slow
 def test_windows_that_may_still_change_are_refused(streamed):
   with pytest.raises(UsageError, match='--to: the live job may still change boards in redis'):
     backfill.run([*streamed, '--from=2013-02-08', '--to=2013-02-14'])

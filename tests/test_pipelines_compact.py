@@ -49,6 +49,7 @@ def test_compaction_leaves_one_file_a_folder_and_the_same_events_and_boards(root
   assert again.before == again.after
 
 
+@pytest.mark.slow
 def test_replay_after_a_compaction_doubles_nothing(root, sample_events, tmp_path):
   before, ranked = archived(root), boards(root)
   compact.run([f'--parquet={root}', '--older_than=0s'])
@@ -61,6 +62,7 @@ def test_replay_after_a_compaction_doubles_nothing(root, sample_events, tmp_path
   assert archived(root) == before and boards(root) == ranked
 
 
+@pytest.mark.slow
 def test_stopping_before_the_deletion_doubles_nothing(root, monkeypatch):
   before = archived(root)
   with monkeypatch.context() as patched:
@@ -72,6 +74,7 @@ def test_stopping_before_the_deletion_doubles_nothing(root, monkeypatch):
   assert len(files(root)) == len(compaction.folders(str(root)))
 
 
+@pytest.mark.slow
 def test_two_at_once_lose_and_double_nothing(root):
   before, ranked = archived(root), boards(root)
   threads = [threading.Thread(target=compact.run, args=[[
@@ -84,16 +87,19 @@ def test_two_at_once_lose_and_double_nothing(root):
   assert archived(root) == before and boards(root) == ranked
 
 
+@pytest.mark.slow
 def test_files_have_about_the_size_that_is_asked_for(root):
   compact.run([f'--parquet={root}', '--older_than=0s', '--target_bytes=20000'])
   assert max(path.stat().st_size for path in files(root)) < 30_000
 
 
+@pytest.mark.slow
 def test_young_folders_are_left_alone(root):
   report = compact.run([f'--parquet={root}'])
   assert report.before == report.after
 
 
+@pytest.mark.slow
 def test_bounded_load_again_from_another_file_replaces_what_was_compacted(
     sample_events, tmp_path):
   flags = ['--windows=1h', f'--parquet={tmp_path}/parquet', f'--data_dir={tmp_path}']
@@ -114,6 +120,7 @@ def test_bounded_load_again_from_another_file_replaces_what_was_compacted(
   assert again.total() == before.total()
 
 
+@pytest.mark.slow
 def test_stale_parts_are_deleted_and_young_ones_are_not(root):
   folder = compaction.folders(str(root))[0]
   old, young = (pathlib.Path(folder) / f'.{name}.part' for name in ('old', 'young'))
@@ -124,6 +131,7 @@ def test_stale_parts_are_deleted_and_young_ones_are_not(root):
   assert (old.exists(), young.exists()) == (False, True)
 
 
+@pytest.mark.slow
 def test_views_have_every_event_and_the_newest_boards(root):
   with open_archive(root) as views:
     counted = views.sql('select count(*), count(distinct event_id) from events').fetchall()

@@ -245,6 +245,7 @@ def balanced(stores):
   return report if report.balanced else None
 
 
+@pytest.mark.slow
 def test_catching_up_and_ending_equals_the_exact_answer(
     broker, topic, redis_url, postgres_dsn, tmp_path):
   dead = broker.create_topic(kafka.unique('dead'))
@@ -263,6 +264,7 @@ def test_catching_up_and_ending_equals_the_exact_answer(
   consumer.close()
 
 
+@pytest.mark.slow
 def test_backfill_from_a_topic_makes_the_boards_of_its_time(broker, topic, redis_url, tmp_path):
   events = Events((2000, 0, 3000, 0))
   events.produce(broker, topic)
@@ -298,18 +300,19 @@ def test_backfill_from_a_topic_makes_the_boards_of_its_time(broker, topic, redis
 ])
 def test_wrong_flags_are_named(flags, problem, tmp_path):
   with pytest.raises(UsageError, match=problem):
-    parse([f'--data_dir={tmp_path}', *flags], 'test')
+    parse([f'--data_dir={tmp_path}', '--preflight=off', *flags], 'test')
 
 
 def test_settings_of_the_client_come_from_a_file(tmp_path):
   path = tmp_path / 'client.properties'
   path.write_text('# TLS\nsecurity.protocol=SSL\nssl.ca.location = /etc/ca.pem\n\n')
   job = parse(['--kafka=localhost:1', '--topics=a', f'--kafka_config={path}',
-               f'--data_dir={tmp_path}'], 'test')
+               '--preflight=off', f'--data_dir={tmp_path}'], 'test')
   assert job.source.config == {'security.protocol': 'SSL', 'ssl.ca.location': '/etc/ca.pem'}
   path.write_text('group.id=mine')
   with pytest.raises(UsageError, match='--kafka_config: group.id is set by the job itself'):
-    parse(['--kafka=localhost:1', '--topics=a', f'--kafka_config={path}'], 'test')
+    parse(['--kafka=localhost:1', '--topics=a', f'--kafka_config={path}', '--preflight=off'],
+          'test')
 
 
 def secured(broker, path, password):
@@ -319,6 +322,7 @@ def secured(broker, path, password):
   return f'--kafka_config={path}'
 
 
+@pytest.mark.slow
 def test_broker_that_asks_for_tls_and_a_user_is_read(
     broker, topic, redis_url, tmp_path, monkeypatch):
   monkeypatch.setenv('BROKER_PASSWORD', kafka.PASSWORD)
@@ -331,6 +335,7 @@ def test_broker_that_asks_for_tls_and_a_user_is_read(
   assert report.balanced and report.events_counted == events.counted
 
 
+@pytest.mark.slow
 def test_wrong_password_is_one_line_without_it(broker, topic, tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(kafkaclient, '_CHECK_SECS', 2)
   assert topk.main([f'--kafka={broker.secure_url}', f'--topics={topic}', f'--data_dir={tmp_path}',

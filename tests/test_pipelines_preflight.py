@@ -18,6 +18,7 @@ from leaderboard.pipelines.jobs import parse
 SUBSCRIPTION = 'projects/my-project/subscriptions/events'
 
 
+@pytest.mark.slow
 def test_everything_broken_is_told_at_once_and_in_little_time(tmp_path, capsys, monkeypatch):
   monkeypatch.chdir(tmp_path)
   (tmp_path / 'file').touch()

@@ -35,6 +35,7 @@ def held(url):
   return found
 
 
+@pytest.mark.slow
 def test_emptied_redis_is_key_by_key_what_it_was(streamed, redis_url, tmp_path, capsys):
   before = held(redis_url)
   with redis.Redis.from_url(redis_url) as client:
@@ -88,6 +89,7 @@ def test_part_of_the_boards_tells_nothing_as_final(stores, redis_url, postgres_d
   reader.close()
 
 
+@pytest.mark.slow
 def test_job_without_redis_goes_on_and_is_repaired(
     sample_events, tmp_path, redis_url, postgres_dsn, monkeypatch):
   monkeypatch.setattr(redisio, '_SKIP_PATIENCE_SECS', 0.1)

@@ -139,6 +139,7 @@ def test_rolled_up_boards_equal_the_direct_count_in_every_store(
   redis.close()
 
 
+@pytest.mark.slow
 def test_rolled_up_boards_roll_up_again_and_a_second_run_changes_nothing(
     count_sample, roll_up, postgres_dsn):
   count_sample('--windows=1h,1d')
@@ -152,6 +153,7 @@ def test_rolled_up_boards_roll_up_again_and_a_second_run_changes_nothing(
                               "('1w', '1mo')").fetchone() == (1,)
 
 
+@pytest.mark.slow
 def test_sliding_days_roll_up_from_hours(count_sample, roll_up, postgres_dsn):
   count_sample('--windows=1h', '--sliding=6h/1h')
   direct = stored_boards(postgres_dsn, '6h_every_1h')
@@ -167,6 +169,7 @@ def test_sliding_days_roll_up_from_hours(count_sample, roll_up, postgres_dsn):
   assert stored_boards(postgres_dsn, '6h_every_1h') == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('zone', 'base'), [
     (NEW_YORK, '1h'), ('Europe/Berlin', '1h'), ('Australia/Lord_Howe', '30m')])
 def test_a_year_of_any_time_zone_equals_arithmetic_on_dates(
@@ -196,6 +199,7 @@ def test_only_whole_windows_of_the_asked_time_are_made(
       if begin - 6 * 86_400 <= board[2] < end}
 
 
+@pytest.mark.slow
 def test_board_takes_the_highest_generation_of_its_parts_and_grows(
     count_sample, roll_up, postgres_dsn, tmp_path, capsys):
   path = tmp_path / 'events.jsonl'
@@ -230,6 +234,7 @@ def test_board_takes_the_highest_generation_of_its_parts_and_grows(
   assert month() == ((4, 2), {'z': 2})
 
 
+@pytest.mark.slow
 def test_spilled_summaries_keep_true_brackets(count_sample, roll_up, postgres_dsn):
   count_sample('--windows=1h', '--candidates=5', '--keep=5', '--k=5')
   assert roll_up('--from_size=1h', '--windows=1mo', f'--time_zone={NEW_YORK}', '--keep=5')[0] == 0
@@ -246,6 +251,7 @@ def test_spilled_summaries_keep_true_brackets(count_sample, roll_up, postgres_ds
   assert spilled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('flags', 'problem'), [
     ([], '--from_size: the store holds no boards of 1d in this time; count'),
     (['--from_size=1w', '--windows=1mo'], '--windows: each window size must nest in a coarser one; '

@@ -99,6 +99,7 @@ def test_every_board_of_every_store_equals_an_independent_query(run_job, stores)
     assert stored_boards(stores[name], expected) == expected
 
 
+@pytest.mark.slow
 def test_twice_and_split_in_another_order_leaves_the_same_and_no_second_copy(
     run_job, stores, tmp_path):
   first = run_job(SAMPLE, '--windows=1h,1d')
@@ -127,6 +128,7 @@ def test_twice_and_split_in_another_order_leaves_the_same_and_no_second_copy(
   assert {row['source'] for row in rejects} == {str(path) for path in parts.iterdir()}
 
 
+@pytest.mark.slow
 def test_other_events_on_the_same_boards_are_not_taken_for_a_copy(run_job, tmp_path):
   def write(name, item):
     path = tmp_path / name
@@ -144,6 +146,7 @@ def test_other_events_on_the_same_boards_are_not_taken_for_a_copy(run_job, tmp_p
   assert sorted(row['item_id'] for row in archived(tmp_path)) == ['x', 'y']
 
 
+@pytest.mark.slow
 def test_larger_input_refines_the_boards_and_generation_replaces_them(run_job, stores, tmp_path):
   events = [json.dumps({'event_type': 'a', 'timestamp': NEW_YEAR_MS, 'item_id': item})
             for item in 'xyzzy']
@@ -197,6 +200,7 @@ def test_hostile_file_ends_with_every_good_event_counted_and_every_bad_one_kept(
   assert [(row.item, row.count) for row in board.rows] == [('x', 23)]
 
 
+@pytest.mark.slow
 def test_parquet_and_compressed_input_give_the_same_boards(run_job, stores, tmp_path):
   path = tmp_path / 'sample.parquet'
   with duckdb.connect() as connection:
@@ -320,6 +324,7 @@ def test_spilled_boards_hold_true_brackets_in_every_store(run_job, stores, flags
   assert spilled
 
 
+@pytest.mark.slow
 def test_preflight_tells_everything_at_once_and_runs_nothing(sample_events, tmp_path, capsys,
                                                              redis_url):
   flags = ['--kafka=localhost:1', '--topics=events', '--redis=redis://127.0.0.1:1/0',

@@ -25,6 +25,7 @@ def boards_of(url, tmp_path, *flags):
   return found
 
 
+@pytest.mark.slow
 def test_replay_leaves_the_sliding_boards_and_weeks_of_the_bounded_job(redis_url, tmp_path):
   flags = ['--windows=1h,1d,1w', '--sliding=6h/1h,2d/1d']
   bounded = boards_of(redis_url, tmp_path / 'bounded', *flags)

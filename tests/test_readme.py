@@ -69,6 +69,7 @@ def test_boards_end_in_a_running_page(checkout):
     making.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_library_page_runs():
   page = (ROOT / 'docs' / 'library.md').read_text()
   blocks = re.findall(r'```python\n(.*?)```', page, re.DOTALL)

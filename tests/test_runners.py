@@ -22,6 +22,7 @@ from leaderboard.transforms.boards import parse_window_sizes
 from leaderboard.transforms.combine import SummaryFn
 
 FAST = [scenario for scenario in SCENARIOS if not scenario.needs_clock]
+QUICK = {'on time', 'late and refining', 'droppably late', 'empty windows'}
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 # In blocks that are small enough for the watermark to matter.
 REPLAY = ['--streaming', '--out_of_orderness=10m', '--replay_bytes=65536']
@@ -46,13 +47,16 @@ def check_revisions(scenario, url, least=None):
     assert set(seen) <= set(scenario.revisions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('scenario', FAST, ids=str)
 def test_fn_api_runner(scenario, tmp_path, redis_url):
   play(scenario, [], tmp_path, redis_url)
   check(scenario, tmp_path, redis_url)
 
 
-@pytest.mark.parametrize('scenario', FAST, ids=str)
+@pytest.mark.parametrize('scenario', [
+    pytest.param(scenario, marks=[] if scenario.name in QUICK else [pytest.mark.slow])
+    for scenario in FAST], ids=str)
 def test_bundle_based_direct_runner(scenario, tmp_path, redis_url):
   play(scenario, BUNDLES, tmp_path, redis_url, from_test_stream)
   check(scenario, tmp_path, redis_url)
@@ -77,6 +81,7 @@ def test_replayed_flights_with_enough_lateness_equal_the_bounded_answer(
   assert stream == bounded
 
 
+@pytest.mark.slow
 def test_replayed_flights_with_an_hour_of_lateness_lack_the_too_late_ones(
     sample_events, tmp_path, redis_url):
   _, bounded = replayed(sample_events, tmp_path / 'bounded', redis_url)
@@ -96,6 +101,7 @@ def test_replayed_flights_with_an_hour_of_lateness_lack_the_too_late_ones(
     assert whole == bounded[size.label]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('shards', [0, 1, 3])
 @pytest.mark.parametrize('name', ['late and refining', 'watermark jumps', 'three of ten late',
                                   'one board with everything'])
@@ -219,11 +225,13 @@ def suite_fails(scenario, tmp_path, url):
     check_revisions(scenario, url)
 
 
+@pytest.mark.slow
 def test_suite_fails_when_lateness_is_lost(tmp_path, redis_url, monkeypatch):
   monkeypatch.setattr(windows, 'Duration', lambda secs: window.Duration(0))
   suite_fails(BY_NAME['late and refining'], tmp_path, redis_url)
 
 
+@pytest.mark.slow
 def test_suite_fails_when_the_chain_accumulates(tmp_path, redis_url, monkeypatch):
   monkeypatch.setattr(trigger.AccumulationMode, 'DISCARDING',
                       trigger.AccumulationMode.ACCUMULATING)
@@ -248,6 +256,7 @@ class Fanout(beam.PTransform):
             | 'Global' >> beam.WindowInto(window.GlobalWindows()))
 
 
+@pytest.mark.slow
 def test_suite_fails_with_hot_key_fanout(tmp_path, redis_url, monkeypatch):
   monkeypatch.setattr(topk, 'SpreadHotKeys', Fanout)
   suite_fails(BY_NAME['late and refining'], tmp_path, redis_url)

@@ -12,6 +12,7 @@ import sys
 import zlib
 
 import apache_beam as beam
+import pytest
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 
@@ -102,6 +103,7 @@ class NoRunner(beam.runners.PipelineRunner):
     return beam.runners.runner.PipelineResult(beam.runners.runner.PipelineState.DONE)
 
 
+@pytest.mark.slow
 def test_graph_is_the_same_in_another_process(sample_events):
   """Labels and coders must not depend on hashes or on what ran before."""
   code = (f'import sys; sys.path.insert(0, {str(GOLDEN.parents[1])!r})\n'

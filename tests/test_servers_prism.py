@@ -28,6 +28,7 @@ def build(folder: pathlib.Path) -> None:
   (cache.root() / f'mark-{len(list(cache.root().glob("mark-*")))}').touch()
 
 
+@pytest.mark.slow
 def test_two_processes_build_once(cache_folder):
   # Not forked: other tests leave threads behind.
   context = multiprocessing.get_context('spawn')

@@ -346,6 +346,7 @@ ODD_VALUE = st.one_of(
     st.just([1]), st.just({'a': 'b'}))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.fixed_dictionaries(
     {'event_type': st.just('play') | ODD_VALUE, 'timestamp': st.just(NEW_YEAR_MS) | ODD_VALUE,
@@ -365,6 +366,7 @@ def test_query_and_contract_agree_on_odd_events(events):
       line.encode() for line in lines if not is_good(line)]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(max_size=40).map(lambda line: line.replace(b'\n', b'')), max_size=20))
 def test_random_bytes_never_crash_and_are_all_accounted_for(lines):

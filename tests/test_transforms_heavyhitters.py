@@ -620,6 +620,7 @@ def test_merge_encoded_is_the_merge_of_the_decoded():
     merge_encoded([parts[0], delta_of({}, Parameters(seed=1))])
 
 
+@pytest.mark.slow
 def test_hostile_items_round_trip_in_a_process_of_their_own():
   # The text functions of mmh3 crash the process on a lone surrogate: the child must survive.
   program = '''
@@ -646,6 +647,7 @@ print('survived')
   assert (child.returncode, child.stdout) == (0, 'survived\n'), child.stderr
 
 
+@pytest.mark.slow
 def test_bytes_are_the_same_in_every_process():
   program = '''
 import hashlib

@@ -34,6 +34,7 @@ def test_two_stacks_hold_exactly_the_last_sub_windows(size):
     assert summary.to_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('parameters', [Parameters(), Parameters(candidates=8, width=32)])
 @pytest.mark.parametrize('k', [1, 4, 8])
 def test_exponential_histogram_brackets_the_window_in_few_summaries(parameters, k):

@@ -160,7 +160,7 @@ export class Board {
   }
 }
 
-/** The way from the window before: an arrow and, for those who do not see it, words. */
+/** The way from the window or range before: an arrow and, for those who do not see it, words. */
 function movement({rank, previous_rank: previous, movement}) {
   if (movement === 'new') {
     return make('span', {className: 'move', dataset: {way: 'new'}}, 'new');
@@ -171,8 +171,8 @@ function movement({rank, previous_rank: previous, movement}) {
   const sign = {up: '▲', down: '▼', same: '='}[way];
   const shown = make('span', {}, steps ? `${sign} ${number(Math.abs(steps))}` : sign);
   shown.setAttribute('aria-hidden', 'true');
-  const words = steps ? `${way} ${number(Math.abs(steps))} from the window before`
-    : 'same as in the window before';
+  const words = steps ? `${way} ${number(Math.abs(steps))} from the time before`
+    : 'same as in the time before';
   return make('span', {className: 'move', dataset: {way}, title: words}, shown, unseen(words));
 }
 

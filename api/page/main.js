@@ -96,7 +96,8 @@ async function refresh() {
   readAt = Date.now();
   section.setAttribute('aria-busy', 'true');
   try {
-    const found = await read(path(), {...question(), ...(range() && {window: ''}), k: controls.asked.k}, mine.signal);
+    const found = await read(path(), {
+      ...question(), ...(range() && {window: '', movement: true}), k: controls.asked.k}, mine.signal);
     if (mine !== reading) return;
     show(found, moving !== null);
   } catch (problem) {
@@ -185,8 +186,11 @@ function explain(problem, again) {
   const absent = problem.status === 404;
   const box = element('empty');
   box.hidden = false;
+  const told = absent
+    ? ['Nothing is stored of it: nothing happened then, or it is not known.']
+    : [problem.detail, problem.remedy];
   box.replaceChildren(make('h2', {}, absent ? 'No board for this time' : problem.title),
-                      make('p', {}, problem.detail), make('p', {}, problem.remedy));
+                      ...told.map((text) => make('p', {}, text)));
   if (absent && modeOf(controls.asked) !== 'newest') {
     box.append(button('Go to the newest', () => controls.set({at: '', from: '', to: ''})));
   } else if (!absent) {
@@ -194,7 +198,7 @@ function explain(problem, again) {
   }
   if (controls) title();
   notices();
-  say(`${box.querySelector('h2').textContent}. ${problem.detail}`);
+  say(`${box.querySelector('h2').textContent}. ${told[0]}`);
 }
 
 function nothing() {
