@@ -168,10 +168,10 @@ class HeavyHitters:
     if n < 0:
       raise ValueError(f'n must be at least 0, got {n}')
     items, lowers, uppers = self._report()
-    flags = certify.certified(lowers, uppers, self.tau, n)
+    flags = certify.certified(lowers[:n], uppers, self.tau, n)
     counts = lowers[:n].tolist()
     return [RankedRow(rank, *row) for rank, row in enumerate(
-        zip(items[:n], counts, counts, uppers[:n].tolist(), flags[:n], strict=True), 1)]
+        zip(items[:n], counts, counts, uppers[:n].tolist(), flags, strict=True), 1)]
 
   def ranking(self) -> tuple[list[str], np.ndarray, np.ndarray]:
     """All tracked items in rank order, with their lower and their upper bounds; read only."""

@@ -20,12 +20,13 @@ def rank_board(board: BoardCell, size: WindowSize, encoded: bytes, keep: int,
   if not summary.events:
     return None
   tenant_id, event_type, start = board
+  items, lowers, uppers = summary.ranking()
   return BoardRecord(
       tenant_id=tenant_id, event_type=event_type, window_size=size.label, window_start=start,
       window_end=size.end(start), generation=generation, events=summary.events,
       total=summary.total, tau=summary.tau, rest_upper=summary.rest_upper(keep),
       epsilon=summary.epsilon, delta=summary.delta, resolution=summary.resolution(keep),
-      rows=tuple(Row(row.item, row.lower, row.upper) for row in summary.top(keep)),
+      rows=tuple(map(Row, items[:keep], lowers[:keep].tolist(), uppers[:keep].tolist())),
       summary=summary.to_bytes() if summaries else b'')
 
 
