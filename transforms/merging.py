@@ -16,8 +16,9 @@ from leaderboard.transforms.countmin import MAX_TOTAL, estimates
 from leaderboard.transforms.hashing import columns_of_bytes
 from leaderboard.transforms.heavyhitters import check_columns
 
-# So many items a column leave less than two cells in a hundred empty: e^-4.
-_FULL = 4
+# So many items a column leave one cell in seven empty: e^-2. With twice as many brackets are hardly
+# narrower (at 0.8 skew 23,742 of 24,000 rows certified in the place of 23,628).
+_FULL = 2
 # Items whose bounds are tightened, in candidates. Merging 30 summaries of 108,000 different items,
 # tau came within 7 % of what tightening all of them gives, in half the time.
 _TIGHTENED = 4
@@ -92,7 +93,7 @@ def _with_spilled(exact: wire.Columns, items: pa.Array, spilled: list[wire.Colum
   # What a side does not track weighs at most its tau there.
   uppers = exact.lowers + tau
   np.add.at(uppers, places, _joined(part.lowers + part.spans - part.tau for part in spilled))
-  _tighten(uppers, items, spilled, sides)
+  _tighten(lowers, uppers, items, spilled, sides)
   return dataclasses.replace(
       exact, kind=wire.SPILLED, tau=tau, lowers=lowers, spans=uppers - lowers,
       table=_entered(exact, np.sum([part.table for part in spilled], axis=0), items))
@@ -135,7 +136,7 @@ def cut(found: wire.Columns) -> wire.Columns:
       spans=found.spans[stay], lengths=lengths, text=_text(items.take(stay), lengths))
 
 
-def _tighten(uppers: np.ndarray, items: pa.Array, spilled: list[wire.Columns],
+def _tighten(lowers: np.ndarray, uppers: np.ndarray, items: pa.Array, spilled: list[wire.Columns],
              sides: list[np.ndarray]) -> None:
   """Replaces the tau of a side that does not track an item by the estimate of its table, where
   that is less; of the items with the largest bounds, which are those that survive a cut.
@@ -149,7 +150,9 @@ def _tighten(uppers: np.ndarray, items: pa.Array, spilled: list[wire.Columns],
   most = _TIGHTENED * first.candidates
   if not first.depth:
     return
-  chosen = np.flatnonzero(uppers > (_largest(uppers, most + 1) if len(uppers) > most else 0))
+  largest = uppers > (_largest(uppers, most + 1) if len(uppers) > most else 0)
+  # A closed bracket says that every side tracks the item.
+  chosen = np.flatnonzero(largest & (uppers > lowers))
   columns = columns_of_bytes(items.take(chosen).to_pylist(), first.depth, first.width, first.seed)
   where = np.full(len(uppers), -1)
   where[chosen] = np.arange(len(chosen))
