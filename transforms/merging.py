@@ -48,8 +48,9 @@ def merge_columns(parts: Sequence[wire.Columns]) -> wire.Columns:
   spilled = [part for part in parts if part.kind != wire.EXACT]
   exact = [part for part in parts if part.kind == wire.EXACT]
   ordered = [*spilled, *exact]
-  union = _array(_joined(part.lengths for part in ordered),
-                 b''.join([part.text for part in ordered])).dictionary_encode()
+  union = dataclasses.replace(
+      first, lengths=_joined(part.lengths for part in ordered),
+      text=b''.join([part.text for part in ordered])).texts().dictionary_encode()
   items, places = union.dictionary, union.indices.to_numpy()
   tracked = sum(len(part.lengths) for part in spilled)
   lowers = np.zeros(len(items), np.int64)
@@ -63,7 +64,7 @@ def merge_columns(parts: Sequence[wire.Columns]) -> wire.Columns:
   merged = dataclasses.replace(
       first, kind=wire.EXACT, total=total, events=events, tau=0, lowers=lowers,
       spans=np.zeros(len(items), np.int64), table=np.zeros(0, np.int64),
-      lengths=lengths, text=_text(items, lengths))
+      lengths=lengths, text=wire.joined(items, lengths))
   if spilled:
     sides = np.split(places[:tracked], np.cumsum([len(part.lengths) for part in spilled]))[:-1]
     merged = _with_spilled(merged, items, spilled, sides)
@@ -108,10 +109,9 @@ def spill_if_many(found: wire.Columns) -> wire.Columns:
   if len(found.lengths) <= 2 * found.candidates:
     return found
   if found.kind == wire.EXACT:
-    items = _array(found.lengths, found.text)
     empty = np.zeros(found.depth * found.width, np.int64)
     found = dataclasses.replace(found, kind=wire.SPILLED,
-                                table=_entered(found, empty, items))
+                                table=_entered(found, empty, found.texts()))
   return cut(found)
 
 
@@ -121,19 +121,16 @@ def cut(found: wire.Columns) -> wire.Columns:
   uppers = found.lowers + found.spans
   if len(uppers) <= most:
     return found
-  items = _array(found.lengths, found.text)
   edge = _largest(uppers, most)
   kept, tied = np.flatnonzero(uppers > edge), np.flatnonzero(uppers == edge)
   if len(kept) + len(tied) > most:
     # Ties at the edge go by item, so that the cut does not depend on the order of arrival.
-    tied = tied[pc.bottom_k_unstable(items.take(tied), most - len(kept)).to_numpy()]
+    tied = tied[pc.bottom_k_unstable(
+        found.texts().take(tied), most - len(kept)).to_numpy()]
   gone = np.ones(len(uppers), bool)
   gone[kept] = gone[tied] = False
-  stay = np.flatnonzero(~gone)
-  lengths = found.lengths[stay]
-  return dataclasses.replace(
-      found, tau=max(found.tau, int(uppers[gone].max())), lowers=found.lowers[stay],
-      spans=found.spans[stay], lengths=lengths, text=_text(items.take(stay), lengths))
+  return dataclasses.replace(found.take(np.flatnonzero(~gone)),
+                             tau=max(found.tau, int(uppers[gone].max())))
 
 
 def _tighten(lowers: np.ndarray, uppers: np.ndarray, items: pa.Array, spilled: list[wire.Columns],
@@ -187,19 +184,8 @@ def _entered(exact: wire.Columns, table: np.ndarray, items: pa.Array) -> np.ndar
   return rows.ravel()
 
 
-def _array(lengths: np.ndarray, text: bytes) -> pa.Array:
-  ends = np.concatenate(([0], np.cumsum(lengths)))
-  return pa.Array.from_buffers(pa.large_binary(), len(lengths),
-                               [None, pa.py_buffer(ends), pa.py_buffer(text)])
-
-
 def _joined(columns: Iterable[np.ndarray]) -> np.ndarray:
   return np.concatenate(list(columns))
-
-
-def _text(items: pa.Array, lengths: np.ndarray) -> bytes:
-  text = items.buffers()[2]   # None where all are empty
-  return text.to_pybytes()[:int(lengths.sum())] if text else b''
 
 
 def _largest(values: np.ndarray, nth: int) -> int:

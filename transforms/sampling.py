@@ -13,4 +13,4 @@ _EVERY_MS = 10
 
 # Beam offers no option for it. A Beam without this argument is left as it is.
 if list(inspect.signature(StateSampler.__init__).parameters)[3:] == ['sampling_period_ms']:
-  StateSampler.__init__.__defaults__ = (_EVERY_MS,)   # type: ignore[method-assign]
+  StateSampler.__init__.__defaults__ = (_EVERY_MS,)
