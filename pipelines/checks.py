@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 
 from leaderboard.io import secretsio
 from leaderboard.io.flags import (
@@ -21,6 +21,7 @@ from leaderboard.io.flags import (
   utc,
   whole,
 )
+from leaderboard.transforms import sampling
 
 __all__ = [
     'EMBEDDED', 'FN_API_RUNNER', 'LOG_LEVELS', 'OFF', 'ON', 'ONLY', 'PREFLIGHT', 'Parser',
@@ -37,6 +38,8 @@ _ASK_A_SERVER = ('PortableRunner', 'FlinkRunner', 'SparkRunner')
 def beam_options(flags: Sequence[str]) -> PipelineOptions:
   """The options of Beam, with the runner that is always there."""
   beam = PipelineOptions(flags)
+  setup = beam.view_as(SetupOptions)
+  setup.beam_plugins = [*(setup.beam_plugins or ()), sampling.__name__]
   if beam.view_as(StandardOptions).runner in (None, 'FnApiRunner'):
     # Beam's own default looks for a runner to download.
     beam.view_as(StandardOptions).runner = FN_API_RUNNER

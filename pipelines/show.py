@@ -100,7 +100,7 @@ def _columns(board: BoardRecord) -> tuple[list[int], list[int]]:
 
 def _certified(board: BoardRecord, k: int) -> list[bool]:
   lowers, uppers = _columns(board)
-  return certified(lowers, uppers, board.rest_upper, k)[:k]
+  return certified(lowers[:k], uppers, board.rest_upper, k)
 
 
 def _resolution(board: BoardRecord, k: int) -> str:

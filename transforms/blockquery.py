@@ -61,14 +61,18 @@ class BlockQuery:
     self._cursor = self._connection.cursor()
     if isinstance(self._data, pa.Table):
       self._cursor.register('block_rows', self._data)
-      self._rows = 'select row_number() over () as r, * from block_rows'
+      self._source = 'block_rows'
     else:
       self._urls = [self._files.put(view) for view in self._data]
-      self._rows = f'select row_number() over () as r, * from {self._scan(self._urls)}'
+      self._source = self._scan(self._urls)
       if self._rules.keep_events and self._data:
         # The block is asked twice, counts and events: parse it once.
-        self._cursor.sql(f'create temp table parsed_rows as {self._rows}')
-        self._rows = 'from parsed_rows'
+        self._cursor.sql(f'create temp table parsed_rows as from {self._source}')
+        self._source = 'parsed_rows'
+    # Numbers take time, and few statements need them.
+    self._numbered = f'(select row_number() over () as r, * from {self._source})'
+    if self._late is not None:
+      self._cursor.register('late_rows', pa.table({'r': self._late + 1}))
     return self
 
   def __exit__(self, *_: object) -> None:
@@ -97,7 +101,7 @@ class BlockQuery:
     read_secs = self._block.read_secs
     told = 'ms' if read_secs is None else f'least(ms, {read_secs * 1000})'
     return (f'select r, case when {self._in_range()} then {told} end as ms '
-            f'from (select r, {self._moment()} as ms from ({self._rows}))')
+            f'from (select r, {self._moment()} as ms from {self._numbered})')
 
   def _in_range(self) -> str:
     return (f'ms >= {events.MIN_EPOCH_SECS * 1000} '
@@ -107,65 +111,71 @@ class BlockQuery:
     """One row per board and base window, by the texts of their fields.
 
     Columns: `tenant_id`, `event_type`, `start` (epoch seconds), `total` events, and the lists
-    `items`, `events` and `weights` of each. Where `start` is null the lists are empty, and `rows`
-    lists the numbers, from 1, of rows that count nowhere: their moment or weight is none, a field
-    is missing, or they are too late. `latest_ms` is the newest moment in range, of rows that count
-    nowhere too and no later than when the block was read; null of bounded input.
+    `items`, `events` and `weights` of each. Where `start` is null are the rows that count nowhere:
+    their moment or weight is none, a field is missing, or they are too late; their lists are null.
+    `latest_ms` is the newest moment in range, of rows that count nowhere too and no later than when
+    the block was read; null of bounded input.
     """
     if not self._data:
       return pa.table({})
-    base = self._rules.base.secs
-    start = f'ms // {base * 1000} * {base}'
-    counts = f'{self._in_range()} and weight is not null'
-    if self._block.watermark_secs is not None:
-      counts += (f' and {start} + {base + self._rules.allowed_lateness_secs} '
-                 f'> {self._block.watermark_secs}')
-    if self._late is not None:
-      self._cursor.register('late_rows', pa.table({'r': self._late + 1}))
-      counts += ' and r not in (select r from late_rows)'
-    texts = ', '.join(f'{text} as {name}' for name, text in self._texts.items())
     # Only of endless input does anyone ask.
     read_secs = self._block.read_secs
     latest = 'null::bigint' if read_secs is None else (
         f'max(case when {self._in_range()} then least(ms, {read_secs * 1000}) end)')
-    # A row is set apart by its own group, so that no good row shares the fate of a bad one.
+    # What counts nowhere is set apart by a group of its own, so that no good row shares its fate.
     return self._cursor.sql(f"""
-        with told as (
-          select r, {self._moment()} as ms, {self._weight} as weight, {texts}
-          from ({self._rows})),
-        placed as (
-          select r, ms, weight, {', '.join(_GROUPED)},
-            case when {counts} and event_type is not null and item_id is not null
-              then {start} end as start
-          from told),
-        grouped as (
-          select {', '.join(_GROUPED)}, start, count(*) as events, sum(weight) as weight,
-            {latest} as latest_ms, list(r) filter (start is null) as rows
-          from placed group by all)
+        with grouped as (
+          select {', '.join(_GROUPED)}, start, count(*) as events, sum(weight)::bigint as weight,
+            {latest} as latest_ms
+          from ({self._placed()}) group by all)
         select tenant_id, event_type, start, sum(events)::bigint as total,
-          coalesce(list(item_id) filter (start is not null), []) as items,
-          coalesce(list(events) filter (start is not null), []) as events,
-          coalesce(list(weight::bigint) filter (start is not null), []) as weights,
-          flatten(list(rows)) as rows, max(latest_ms)::bigint as latest_ms
+          list(item_id) filter (start is not null) as items,
+          list(events) filter (start is not null) as events,
+          list(weight) filter (start is not null) as weights,
+          max(latest_ms)::bigint as latest_ms
         from grouped group by all""").to_arrow_table()
 
-  def refused(self, rows: list[int],
-              unfit: Mapping[str, list[str]]) -> list[tuple[int, RawEvent, int | None]]:
+  def _placed(self, also: str = '') -> str:
+    """The statement of every row's fields, moment `ms` and `weight`, and of the `start` of the
+    base window in which it counts: null where it counts nowhere.
+
+    Args:
+      also: further columns.
+    """
+    base = self._rules.base.secs
+    start = f'ms // {base * 1000} * {base}'
+    counts = (f'{self._in_range()} and weight is not null and event_type is not null '
+              f'and item_id is not null')
+    if self._block.watermark_secs is not None:
+      counts += (f' and {start} + {base + self._rules.allowed_lateness_secs} '
+                 f'> {self._block.watermark_secs}')
+    rows = self._source
+    if self._late is not None or also:
+      rows, also = self._numbered, f'r, {also}'
+    if self._late is not None:
+      counts += ' and r not in (from late_rows)'
+    texts = ', '.join(f'{text} as {name}' for name, text in self._texts.items())
+    return (f'select *, case when {counts} then {start} end as start '
+            f'from (select {also} {self._moment()} as ms, {self._weight} as weight, {texts} '
+            f'from {rows})')
+
+  def refused(self, unfit: Mapping[str, list[str]]) -> list[tuple[int, RawEvent, int | None]]:
     """The rows that are no events: number from 1, fields, and the moment that is told.
 
     Args:
-      rows: numbers of rows that are known already.
       unfit: of the fields that events are grouped by, the texts that no event may have.
     """
-    self._cursor.register('apart_r', pa.table({'r': pa.array(rows, pa.int64())}))
-    wanted = ['r in (from apart_r)']
+    wanted = ['start is null']
     for name, texts in unfit.items():
       if texts:
         self._cursor.register(f'apart_{name}', pa.table({name: pa.array(texts, pa.string())}))
-        wanted.append(f'{self._texts[name]} in (from apart_{name})')
+        wanted.append(f'{name} in (from apart_{name})')
+    raw = [f'raw_{name}' for name in RawEvent._fields]
+    also = ', '.join(f'{self._json[name]} as raw_{name}' for name in RawEvent._fields)
     answer = self._cursor.sql(
-        f'select r, {", ".join(self._json[name] for name in RawEvent._fields)}, {self._told_ms} '
-        f'from ({self._rows}) where {" or ".join(wanted)} order by r').fetchall()
+        f'select r, {", ".join(raw)}, told_ms '
+        f'from ({self._placed(f"{also}, {self._told_ms} as told_ms,")}) '
+        f'where {" or ".join(wanted)} order by r').fetchall()
     return [(row[0], RawEvent(*row[1:6]), row[6]) for row in answer]
 
   def kept_events(self, bad: np.ndarray, offsets: np.ndarray) -> pa.Table:
@@ -185,7 +195,7 @@ class BlockQuery:
         + ', '.join(f'{_text_of(self._json[name])} as {name}'
                     for name in ARCHIVED if name != 'metadata')
         + f', ({self._json["metadata"]})::varchar as metadata, r - 1 as row '
-        f'from ({self._rows}) anti join bad_rows using (r) order by r').to_arrow_table()
+        f'from {self._numbered} anti join bad_rows using (r) order by r').to_arrow_table()
     place = kept.schema.get_field_index('row')
     return kept.set_column(place, 'offset', pa.array(offsets[kept['row'].to_numpy()], pa.int64()))
 

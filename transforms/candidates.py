@@ -110,7 +110,11 @@ class Candidates:
 
   def report(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places in rank order; lower bounds; upper bounds tightened by the table."""
-    return self.order(), self.lowers, np.minimum(self.uppers, self.estimates(self.items))
+    uppers = self.uppers.copy()
+    loose = np.flatnonzero(uppers > self.lowers)
+    uppers[loose] = np.minimum(uppers[loose], self.estimates(
+        [self.items[place] for place in loose.tolist()]))
+    return self.order(), self.lowers, uppers
 
   def bounds(self, item: str) -> tuple[int, int]:
     estimate = int(self.estimates([item])[0])

@@ -31,12 +31,10 @@ class Cut:
   """What the statement's answer comes to.
 
   Attributes:
-    rows: numbers, from 1, of the rows that the statement set apart.
     unfit: field -> its texts that no event may have.
-    refused: how many events that makes, those of `rows` included.
+    refused: how many events that makes, with those that the statement set apart.
   """
   cells: list[Cell]
-  rows: list[int]
   unfit: dict[str, list[str]]
   refused: int
 
@@ -55,12 +53,11 @@ def cut_cells(counts: pa.Table, parameters: Parameters, in_json: frozenset[str])
                       for name in ('weights', 'events'))
   items = _Items(lists.values, 'item_id' in in_json)
   tenants, kinds = (_Texts(field, field in in_json) for field in ('tenant_id', 'event_type'))
-  cells, rows, refused = [], [], 0
+  cells, refused = [], 0
   for i, (tenant, kind, start, total) in enumerate(zip(*(
       counts[name].to_pylist() for name in ('tenant_id', 'event_type', 'start', 'total')),
       strict=True)):
     if start is None:
-      rows += counts['rows'][i].as_py()
       refused += total
       continue
     tenant_id, event_type = tenants.meaning(tenant), kinds.meaning(kind)
@@ -74,7 +71,7 @@ def cut_cells(counts: pa.Table, parameters: Parameters, in_json: frozenset[str])
     if total > lost:
       cells.append(Cell(tenant_id, event_type, start, total - lost, delta_bytes(
           parameters, *items.between(first, end, weights), total - lost)))
-  return Cut(cells, rows, {'tenant_id': tenants.unfit(), 'event_type': kinds.unfit(),
+  return Cut(cells, {'tenant_id': tenants.unfit(), 'event_type': kinds.unfit(),
                            'item_id': items.unfit()}, refused)
 
 

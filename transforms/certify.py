@@ -1,7 +1,8 @@
 """What a ranked list proves: certificates from lower and upper bounds alone.
 
 All functions take rows in rank order, by (lower descending, item ascending), and
-`rest_upper`, an upper bound of every item that is not among them.
+`rest_upper`, an upper bound of every item that is not among them. Of lower bounds the first few
+may be given alone, where only those rows are asked about.
 """
 from collections.abc import Sequence
 
@@ -22,7 +23,7 @@ def certified(lowers: Bounds, uppers: Bounds, rest_upper: int, k: int) -> list[b
   high = np.asarray(uppers, np.int64)
   above = len(high) - np.searchsorted(np.sort(high), low, side='right')
   # A row whose own bracket is open stands above its own lower bound: it is no rival.
-  rivals = above - (high > low)
+  rivals = above - (high[:len(low)] > low)
   return ((low >= rest_upper) & (rivals < k)).tolist()
 
 
@@ -50,7 +51,7 @@ def resolution(lowers: Bounds, uppers: Bounds, rest_upper: int, tau: int,
   """
   if exact:
     return 'exact'
-  if all(certified(lowers, uppers, rest_upper, k)[:k]):
+  if all(certified(lowers[:k], uppers, rest_upper, k)):
     return 'resolved'
   if 2 * tau >= lowers[min(k, len(lowers)) - 1]:
     return 'low'

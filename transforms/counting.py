@@ -192,7 +192,7 @@ class BlockCounter:
     too_late: list[Refused] = []
     bad = np.zeros(0, np.int64)
     if cut.refused:
-      found = query.refused(cut.rows, cut.unfit)
+      found = query.refused(cut.unfit)
       if len(found) != cut.refused:
         raise RuntimeError(f'{cut.refused} events of {origin} were set apart and {len(found)} '
                            f'found again; the block is not counted')

@@ -12,7 +12,6 @@ Berinde et al. 2009 (tail bound).
 import collections
 import dataclasses
 import itertools
-import math
 import operator
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -151,27 +150,23 @@ class HeavyHitters:
 
   @property
   def epsilon(self) -> float | None:
-    """A table estimate exceeds the truth by at most epsilon * total, with probability 1 - delta."""
-    if self.exact:
-      return 0.0
-    return math.e / self.parameters.width if self.parameters.depth else None
+    """See Parameters.epsilon; 0 while counts are exact."""
+    return 0.0 if self.exact else self.parameters.epsilon
 
   @property
   def delta(self) -> float | None:
-    """Per item; for K reported items at once it is K * delta."""
-    if self.exact:
-      return 0.0
-    return math.exp(-self.parameters.depth) if self.parameters.depth else None
+    """See Parameters.delta; 0 while counts are exact."""
+    return 0.0 if self.exact else self.parameters.delta
 
   def top(self, n: int) -> list[RankedRow]:
     """The min(n, tracked) heaviest rows, certified for n: proven to be among the true n."""
     if n < 0:
       raise ValueError(f'n must be at least 0, got {n}')
     items, lowers, uppers = self._report()
-    flags = certify.certified(lowers, uppers, self.tau, n)
+    flags = certify.certified(lowers[:n], uppers, self.tau, n)
     counts = lowers[:n].tolist()
     return [RankedRow(rank, *row) for rank, row in enumerate(
-        zip(items[:n], counts, counts, uppers[:n].tolist(), flags[:n], strict=True), 1)]
+        zip(items[:n], counts, counts, uppers[:n].tolist(), flags, strict=True), 1)]
 
   def ranking(self) -> tuple[list[str], np.ndarray, np.ndarray]:
     """All tracked items in rank order, with their lower and their upper bounds; read only."""

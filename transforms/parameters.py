@@ -31,6 +31,16 @@ class Parameters:
       raise ValueError(f'depth * width must be at most {MAX_CELLS}, got '
                        f'{self.depth} * {self.width}')
 
+  @property
+  def epsilon(self) -> float | None:
+    """A table estimate exceeds the truth by at most epsilon * total, with probability 1 - delta."""
+    return math.e / self.width if self.depth else None
+
+  @property
+  def delta(self) -> float | None:
+    """Per item; for K reported items at once it is K * delta."""
+    return math.exp(-self.depth) if self.depth else None
+
   @classmethod
   def from_error(cls, epsilon: float, delta: float, k: int) -> 'Parameters':
     """Sizes for `estimate <= true + epsilon * total` with probability 1 - delta per item."""

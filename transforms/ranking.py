@@ -3,10 +3,20 @@ import dataclasses
 from collections.abc import Iterator
 
 import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from leaderboard.transforms import certify, wire
 from leaderboard.transforms.boards import BoardRecord, Row, WindowSize
 from leaderboard.transforms.countevents import BoardCell
-from leaderboard.transforms.heavyhitters import HeavyHitters
+from leaderboard.transforms.countmin import estimates
+from leaderboard.transforms.hashing import columns_of_bytes
+from leaderboard.transforms.heavyhitters import check_columns
+from leaderboard.transforms.merging import cut
+from leaderboard.transforms.parameters import Parameters
+
+_BY_RANK = pc.SortOptions([('lower', 'descending'), ('item', 'ascending')])
 
 
 def rank_board(board: BoardCell, size: WindowSize, encoded: bytes, keep: int,
@@ -16,17 +26,42 @@ def rank_board(board: BoardCell, size: WindowSize, encoded: bytes, keep: int,
   Args:
     summaries: whether the record brings its summary, or an empty one.
   """
-  summary = HeavyHitters.from_bytes(encoded)
-  if not summary.events:
+  found = wire.decode(encoded)
+  if not found.events:
     return None
+  check_columns(found)
+  exact = found.kind == wire.EXACT
+  found = ranked(found if exact else cut(found))
+  uppers = _upper_bounds(found)
+  parameters = Parameters(found.candidates, found.depth, found.width, found.seed, found.batch)
   tenant_id, event_type, start = board
   return BoardRecord(
       tenant_id=tenant_id, event_type=event_type, window_size=size.label, window_start=start,
-      window_end=size.end(start), generation=generation, events=summary.events,
-      total=summary.total, tau=summary.tau, rest_upper=summary.rest_upper(keep),
-      epsilon=summary.epsilon, delta=summary.delta, resolution=summary.resolution(keep),
-      rows=tuple(Row(row.item, row.lower, row.upper) for row in summary.top(keep)),
-      summary=summary.to_bytes() if summaries else b'')
+      window_end=size.end(start), generation=generation, events=found.events, total=found.total,
+      tau=found.tau, rest_upper=max(found.tau, int(np.max(uppers[keep:], initial=0))),
+      epsilon=0.0 if exact else parameters.epsilon, delta=0.0 if exact else parameters.delta,
+      resolution=certify.resolution(found.lowers, uppers, found.tau, found.tau, exact, keep),
+      rows=tuple(map(Row, found.items(keep), found.lowers[:keep].tolist(),
+                     uppers[:keep].tolist())),
+      summary=wire.encode(found, compress=True) if summaries else b'')
+
+
+def ranked(found: wire.Columns) -> wire.Columns:
+  """The same summary with its items by (lower descending, item ascending)."""
+  rows = pa.RecordBatch.from_arrays([pa.array(found.lowers), found.texts()], ['lower', 'item'])
+  return found.take(pc.sort_indices(rows, options=_BY_RANK).to_numpy())
+
+
+def _upper_bounds(found: wire.Columns) -> np.ndarray:
+  """The upper bound of every item, tightened by the table."""
+  uppers = found.lowers + found.spans
+  loose = np.flatnonzero(found.spans)
+  if found.depth and len(loose):
+    uppers[loose] = np.minimum(uppers[loose], estimates(
+        found.table.reshape(found.depth, found.width),
+        columns_of_bytes(found.texts().take(loose).to_pylist(), found.depth, found.width,
+                         found.seed)))
+  return uppers
 
 
 @dataclasses.dataclass

@@ -13,6 +13,7 @@ import struct
 import zlib
 
 import numpy as np
+import pyarrow as pa
 
 MAGIC = b'TKHH'
 VERSION = 1
@@ -59,14 +60,33 @@ class Columns:
   text: bytes
   table: np.ndarray
 
-  def items(self) -> list[str]:
-    """The items as text."""
-    ends = np.cumsum(self.lengths).tolist()
+  def items(self, first: int | None = None) -> list[str]:
+    """The items as text: all, or the first few."""
+    ends = np.cumsum(self.lengths[:first]).tolist()
     if self.text.isascii():
       text = self.text.decode('ascii')
       return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     return [self.text[start:end].decode('utf-8', 'surrogatepass')
             for start, end in zip([0, *ends], ends, strict=False)]
+
+  def texts(self) -> pa.Array:
+    """The items' UTF-8, as an array of bytes."""
+    ends = np.concatenate(([0], np.cumsum(self.lengths)))
+    return pa.Array.from_buffers(pa.large_binary(), len(self.lengths),
+                                 [None, pa.py_buffer(ends), pa.py_buffer(self.text)])
+
+  def take(self, places: np.ndarray) -> 'Columns':
+    """The same summary with the items of these places alone, in that order."""
+    lengths = self.lengths[places]
+    return dataclasses.replace(
+        self, lengths=lengths, lowers=self.lowers[places], spans=self.spans[places],
+        text=joined(self.texts().take(places), lengths))
+
+
+def joined(texts: pa.Array, lengths: np.ndarray) -> bytes:
+  """An array of bytes without an offset, one after the other."""
+  text = texts.buffers()[2]   # None where all are empty
+  return text.to_pybytes()[:int(lengths.sum())] if text else b''
 
 
 def encode(columns: Columns, compress: bool) -> bytes:
