@@ -14,7 +14,7 @@ import redis
 from playback import stored_boards
 from ruamel.yaml import YAML
 from servers import boot, cache, flink, flinkjobs, kafka, maven, processes
-from servers.fixtures import _need
+from servers.fixtures import need
 
 from leaderboard.io import embedded
 from leaderboard.pipelines import topk
@@ -68,7 +68,7 @@ def test_compose_file_is_whole():
 def crd():
   """The schema of a FlinkDeployment, from the operator's own artifact; what it does not know is
   refused, where a cluster would drop it silently."""
-  _need(cache.missing(java='Java 11 or 17', mvn='Maven'))
+  need(cache.missing(java='Java 11 or 17', mvn='Maven'))
   folder = maven.libraries('flink-operator-api-1.10.0', [f'{OPERATOR}:1.10.0'],
                            excluded={OPERATOR: '*:*'})
   (jar,) = folder.glob('*.jar')
@@ -152,7 +152,7 @@ def test_redis_starts_as_the_compose_file_starts_it(tmp_path):
 
 @pytest.fixture(scope='module')
 def _own_cluster():
-  _need(flink.missing())
+  need(flink.missing())
   with flink.FlinkCluster() as cluster:
     yield cluster
 
@@ -168,7 +168,7 @@ def own_cluster(_own_cluster):
 @pytest.fixture
 def workers(tmp_path):
   """The flags that a launcher gives workers beside their task manager."""
-  _need(boot.missing())
+  need(boot.missing())
   return ['--environment_type=PROCESS',
           f'--environment_config={boot.process_environment(tmp_path)}',
           f'--flink_job_server_jar={boot.job_server_jar()}', '--runner=FlinkRunner']
