@@ -135,16 +135,16 @@ def start(pipeline: beam.Pipeline) -> Any:
   options = pipeline.options
   service, portable = options.view_as(GoogleCloudOptions), options.view_as(PortableOptions)
   # Runners put other values in the place of these.
-  master = options.view_as(FlinkRunnerOptions).flink_master
+  runner, master = _runner(options), options.view_as(FlinkRunnerOptions).flink_master
   result = pipeline.run()
   if portable.output_executable_path:
     result.wait_until_finish()   # the program is being written to that file, not run
     print(f'the program of the job is {portable.output_executable_path}')
-  elif _runner(options) == 'FlinkRunner' and master not in _NO_CLUSTER:
+  elif runner == 'FlinkRunner' and master not in _NO_CLUSTER:
     print(f'the job runs on Flink at {master}')
-  elif _runner(options) == 'PortableRunner':
+  elif runner == 'PortableRunner':
     print(f'the job was handed to {portable.job_endpoint}')
-  elif _runner(options) == 'DataflowRunner':
+  elif runner == 'DataflowRunner':
     if not hasattr(result, 'has_job'):
       _tell_dry_run(result.job)
     elif result.has_job:

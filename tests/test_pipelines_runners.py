@@ -5,6 +5,8 @@ import json
 import threading
 
 import pytest
+from apache_beam.runners.dataflow.internal import apiclient
+from google.cloud import dataflow_v1beta3 as dataflow
 from servers.processes import free_port
 
 from leaderboard.pipelines import rollup, runners, topk
@@ -59,6 +61,21 @@ def test_nothing_of_this_machine_is_sent_to_dataflow(tmp_path, monkeypatch):
   assert told.startswith(f'--rejects: {tmp_path}/data is on this machine; name a place')
   (told,) = problems_of(rollup.launch, [*flags, '--postgres=env:DSN', '--parquet=/boards'])
   assert told.startswith('--parquet: /boards is on this machine')
+
+
+@pytest.mark.parametrize(('answer', 'more', 'told'), [
+    (dataflow.Job(id='2013-07-01_00'), [],
+     'the job runs on Dataflow: https://console.cloud.google.com/dataflow/jobs/us-central1/'
+     '2013-07-01_00?project=my-project\n'),
+    # As the service starts a launcher, whose job it sends itself.
+    (None, ['--template_location=gs://test-bucket/job_object'],
+     'the description of the job is gs://test-bucket/job_object\n')])
+def test_launcher_tells_where_the_job_is(answer, more, told, monkeypatch, capsys):
+  # What Beam leaves to be replaced in tests: all that asks the service is behind it.
+  monkeypatch.setattr(apiclient.DataflowApplicationClient, 'create_job', lambda *_: answer)
+  flags = [flag for flag in DATAFLOW if flag != '--dry_run=True']
+  topk.launch([*KAFKA, *flags, '--rejects=gs://test-bucket/ledger', *more])
+  assert capsys.readouterr().out == told
 
 
 def tried(flags):

@@ -233,12 +233,14 @@ def test_launcher_tries_everything_and_changes_nothing(image, tmp_path):
   done = image.run(
       str(launcher), '--kafka=localhost:1', '--topics=events', '--redis=redis://localhost:1/0',
       '--postgres=secret://projects/my-project/secrets/dsn', '--preflight=only',
-      f'--rejects=file://{tmp_path}', *DRY_RUN, SECRET_MANAGER_EMULATOR_HOST='localhost:1')
+      f'--rejects={tmp_path}', '--runner=FlinkRunner', '--flink_master=localhost:1',
+      SECRET_MANAGER_EMULATOR_HOST='localhost:1')
   assert done.returncode == 2
   told = done.stderr.splitlines()
   assert [line.split(': ')[:2] for line in told] == [
-      ['topk', '--kafka'], ['topk', '--redis'], ['topk', '--postgres']]
-  assert 'secret://projects/my-project/secrets/dsn' in told[2]
+      ['topk', '--flink_master'], ['topk', '--kafka'], ['topk', '--redis'], ['topk', '--postgres']]
+  assert 'secret://projects/my-project/secrets/dsn' in told[3]
+  assert not list(tmp_path.iterdir())
 
 
 def test_launcher_tells_what_is_wrong_in_one_line(monkeypatch, capsys):
