@@ -74,7 +74,10 @@ def test_launcher_tells_where_the_job_is(answer, more, told, monkeypatch, capsys
   # What Beam leaves to be replaced in tests: all that asks the service is behind it.
   monkeypatch.setattr(apiclient.DataflowApplicationClient, 'create_job', lambda *_: answer)
   flags = [flag for flag in DATAFLOW if flag != '--dry_run=True']
-  topk.launch([*KAFKA, *flags, '--rejects=gs://test-bucket/ledger', *more])
+  # Beam asks the storage about its buckets only for its own service.
+  topk.launch([*KAFKA, *flags, '--dataflow_endpoint=http://localhost:1',
+               '--staging_location=gs://test-bucket/staging', '--rejects=gs://test-bucket/ledger',
+               *more])
   assert capsys.readouterr().out == told
 
 
