@@ -189,19 +189,13 @@ def test_redis_starts_as_the_compose_file_starts_it(tmp_path):
     process.wait()
 
 
-@pytest.fixture(scope='module')
-def _own_cluster():
+@pytest.fixture
+def own_cluster():
+  """A cluster for one job that brings Beam in its jar: what another job found on the class path
+  would meet that in one class loader."""
   need(flink.missing())
   with flink.FlinkCluster() as cluster:
     yield cluster
-
-
-@pytest.fixture
-def own_cluster(_own_cluster):
-  """A cluster for jobs that bring Beam in their jars: where others found it on the class path, the
-  two would meet in one class loader."""
-  yield _own_cluster
-  _own_cluster.cancel_jobs()
 
 
 @pytest.fixture
