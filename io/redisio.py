@@ -83,7 +83,8 @@ def check(url: str) -> None:
 
 
 def _unavailable(url: str, error: Exception) -> RedisUnavailable:
-  return RedisUnavailable(f'cannot use Redis at {shown(url)}: {error}; is it running, and are '
+  reason = str(error).rstrip('.')
+  return RedisUnavailable(f'cannot use Redis at {shown(url)}: {reason}; is it running, and are '
                           f'user and password right?')
 
 

@@ -54,7 +54,7 @@ def resolve(text: str) -> str:
     SecretUnavailable: there is no such variable, file or entry.
   """
   if text.startswith(ENV):
-    found = os.environ.get(text.removeprefix(ENV))
+    found = os.environ.get(text.removeprefix(ENV), '').strip()
     if not found:
       raise SecretUnavailable(f'{text}: there is no such environment variable; set it on every '
                               f'worker')

@@ -126,7 +126,7 @@ def _resolve(options: PipelineOptions) -> Backfill:
   check_running(problems, running)
   refuse_shown_secrets(problems, options, redis=places.redis, postgres=places.postgres)
   if problems.found or source is None or from_secs is None or to_secs is None:
-    raise UsageError([*problems.found, *out_of_reach(running, source, stores)])
+    raise UsageError([*problems.found, *out_of_reach(options, source, stores)])
   job = TopKJob(
       source=source, stream=None, rules=rules,
       boards=boards, generation=0, stores=stores, report=running.report,

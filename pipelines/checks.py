@@ -64,13 +64,16 @@ def parse_known(shown: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace,
   if unknown and not flags:
     raise UsageError([f'{secretsio.masked(unknown[0])!r}: every option starts with --; --help '
                       f'lists them'])
+  ours = [name for action in shown._actions for name in action.option_strings]
+  meant = {flag: difflib.get_close_matches(flag.split('=')[0], ours, 1, 0.8) for flag in flags}
   if known.runner in _ASK_A_SERVER:
     # The rest are options of that server, which Beam asks for them; but no slips of ours.
-    ours = [name for action in shown._actions for name in action.option_strings]
-    flags = [flag for flag in flags if difflib.get_close_matches(flag.split('=')[0], ours, 1, 0.8)]
-  if flags:
-    raise UsageError([f'{secretsio.masked(flag)}: unknown option; --help lists them'
-                      for flag in flags])
+    meant = {flag: names for flag, names in meant.items() if names}
+  if meant:
+    raise UsageError([
+        f'{secretsio.masked(flag)}: unknown option; '
+        f'{f"did you mean {names[0]}? " if names else ""}--help lists them'
+        for flag, names in meant.items()])
   return own, rest
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from leaderboard.pipelines import runners
 from leaderboard.pipelines.boardrules import BoardRules, resolve_boards
 from leaderboard.pipelines.checks import (
   LOG_LEVELS,
@@ -28,7 +29,7 @@ from leaderboard.pipelines.options import (
   StoreOptions,
   StreamOptions,
 )
-from leaderboard.pipelines.preflight import failures
+from leaderboard.pipelines.preflight import Probe, failures
 from leaderboard.pipelines.sources import Source, resolve_source
 from leaderboard.pipelines.stores import Stores, resolve_stores
 from leaderboard.pipelines.streams import Stream, resolve_stream
@@ -70,6 +71,10 @@ class TopKJob:
   log_level: str
   beam: PipelineOptions
 
+  def probes(self) -> list[Probe]:
+    """What is tried beside the stores."""
+    return [*runners.probes(self.beam), *self.source.probes()]
+
 
 def parse(argv: Sequence[str], prog: str) -> TopKJob:
   """Reads and checks the flags of the main job.
@@ -95,8 +100,9 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
   rules = resolve_rules(problems, told, wanted, bool(stores.parquet))
   check_running(problems, running)
   refuse_shown_secrets(problems, beam, redis=places.redis, postgres=places.postgres)
+  runners.refuse_lossy(problems, beam)
   if problems.found or source is None:
-    raise UsageError([*problems.found, *out_of_reach(running, source, stores)])
+    raise UsageError([*problems.found, *out_of_reach(beam, source, stores)])
   rules = dataclasses.replace(
       rules, max_future_secs=stream.max_future_secs, clamp_future=stream.clamp_future)
   return TopKJob(
@@ -105,11 +111,12 @@ def _resolve(beam: PipelineOptions) -> TopKJob:
       log_level=running.log_level, beam=beam)
 
 
-def out_of_reach(running: Any, source: Source | None, stores: Stores) -> list[str]:
+def out_of_reach(beam: PipelineOptions, source: Source | None, stores: Stores) -> list[str]:
   """What a job whose options are wrong would not reach either, so that all is told at once."""
-  if running.preflight == OFF:
+  if beam.view_as(RunOptions).preflight == OFF:
     return []
-  return failures([*(source.probes() if source else ()), *stores.probes()])
+  return failures([
+      *runners.probes(beam), *(source.probes() if source else ()), *stores.probes()])
 
 
 def resolve_rules(problems: Problems, flags: Any, boards: BoardRules,

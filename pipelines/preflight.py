@@ -62,5 +62,6 @@ def _told(probe: Probe) -> str | None:
 def print_tried(probes: Sequence[Probe]) -> None:
   """Tells what `--preflight=only` found in reach."""
   print('preflight: source and stores are in reach, and the options are right')
+  wide = max((len(probe.flag) for probe in probes), default=0)
   for probe in probes:
-    print(f'  {probe.flag:<15} {probe.place}')
+    print(f'  {probe.flag:<{wide}}  {probe.place}')

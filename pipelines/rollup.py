@@ -17,8 +17,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from leaderboard.io.historyio import History, ReadSummaries
+from leaderboard.pipelines import runners
 from leaderboard.pipelines.checks import (
-  EMBEDDED,
   LOG_LEVELS,
   ONLY,
   PREFLIGHT,
@@ -244,7 +244,7 @@ def run(argv: Sequence[str] | None = None) -> RollUpReport:
   logging.basicConfig()
   logging.getLogger().setLevel(job.log_level)
   started = time.monotonic()
-  with job.stores.open(job.preflight) as stores:
+  with job.stores.open(job.preflight, runners.probes(job.beam)) as stores:
     assert stores.postgres
     if job.preflight == ONLY:
       return tried(job)
@@ -279,24 +279,22 @@ def launch(argv: Sequence[str] | None = None) -> Any:
     UsageError: as `run`.
   """
   job = parse(sys.argv[1:] if argv is None else argv)
-  if EMBEDDED in (job.stores.redis, job.stores.postgres):
-    raise UsageError([f'--redis, --postgres: {EMBEDDED} servers end with this program; name '
-                      f'servers that the workers reach'])
+  runners.refuse_local(job.beam, job.stores)
   logging.basicConfig()
   logging.getLogger().setLevel(job.log_level)
-  with job.stores.open(job.preflight) as stores:
+  with job.stores.open(job.preflight, runners.probes(job.beam)) as stores:
     assert stores.postgres
     if job.preflight == ONLY:
       tried(job)
       return None
     pipeline = beam.Pipeline(options=job.beam)
     build(pipeline, job, _parts(job, stores.postgres), stores)
-    return pipeline.run()
+    return runners.start(pipeline)
 
 
 def tried(job: RollUpJob) -> RollUpReport:
   """Says that the stores are in reach; the report of a job that made nothing."""
-  print_tried(job.stores.probes())
+  print_tried([*runners.probes(job.beam), *job.stores.probes()])
   return RollUpReport({}, {}, {}, {}, 0.0)
 
 

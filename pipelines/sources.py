@@ -46,6 +46,10 @@ class Source:
     """What is tried before a job reads it."""
     return []
 
+  def paths(self) -> list[tuple[str, str]]:
+    """(flag, path) of the files that it reads."""
+    return []
+
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     """The events as EventBlock."""
     raise NotImplementedError
@@ -66,6 +70,9 @@ class Files(Source):
   def probes(self) -> list[Probe]:
     return [_files_probe(self.patterns)]
 
+  def paths(self) -> list[tuple[str, str]]:
+    return _input_paths(self.patterns)
+
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     return pipeline | 'ReadFiles' >> ReadBlocks(self.patterns)
 
@@ -80,6 +87,9 @@ class Replay(Source):
 
   def probes(self) -> list[Probe]:
     return [] if self.watch_secs else [_files_probe(self.patterns)]
+
+  def paths(self) -> list[tuple[str, str]]:
+    return _input_paths(self.patterns)
 
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     return pipeline | 'ReplayFiles' >> ReplayFiles(
@@ -167,6 +177,10 @@ def _files_probe(patterns: str) -> Probe:
   return Probe('--input', patterns, functools.partial(match_files, patterns))
 
 
+def _input_paths(patterns: str) -> list[tuple[str, str]]:
+  return [('--input', pattern) for pattern in patterns.split(',')]
+
+
 def _topics_probe(servers: str, topics: str, config: Mapping[str, str]) -> Probe:
   return Probe('--kafka', f'{servers}, topics {topics}',
                functools.partial(kafkaclient.check, servers, topics, config))
@@ -187,6 +201,9 @@ class Archive(Source):
   def probes(self) -> list[Probe]:
     return [Probe('--archive', self.root, functools.partial(
         _check_archive, self.root, self.from_secs, self.to_secs))]
+
+  def paths(self) -> list[tuple[str, str]]:
+    return [('--archive', self.root)]
 
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     return pipeline | 'ReadArchive' >> ReadArchive(self.root, self.from_secs, self.to_secs)

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PortableOptions
 
 from leaderboard.io import postgresio, redisio
 from leaderboard.io.ledgerio import Ledger, WriteAccounts
 from leaderboard.io.parquetio import WriteArchive
 from leaderboard.io.rejectsio import REJECTS, TOO_LATE, WriteRejects
-from leaderboard.pipelines import show
-from leaderboard.pipelines.checks import EMBEDDED, ONLY, UsageError
+from leaderboard.pipelines import runners, show
+from leaderboard.pipelines.checks import EMBEDDED, ONLY
 from leaderboard.pipelines.command import command
 from leaderboard.pipelines.jobs import TopKJob, parse
 from leaderboard.pipelines.preflight import print_tried
@@ -134,9 +133,7 @@ def launch(argv: Sequence[str] | None = None) -> Any:
 def submit(job: TopKJob) -> Any:
   """Starts a job that outlives this process; the runner's own handle, or None where the job was
   only tried."""
-  if EMBEDDED in (job.stores.redis, job.stores.postgres):
-    raise UsageError([f'--redis, --postgres: {EMBEDDED} servers end with this program; name '
-                      f'servers that the workers reach'])
+  runners.refuse_local(job.beam, job.stores, job.source)
   logging.basicConfig()
   logging.getLogger().setLevel(job.log_level)
   with opened(job) as stores:
@@ -145,10 +142,7 @@ def submit(job: TopKJob) -> Any:
       return None
     pipeline = beam.Pipeline(options=job.beam)
     build(pipeline, job, uuid.uuid4().hex, stores)
-    result = pipeline.run()
-    if job.beam.view_as(PortableOptions).output_executable_path:
-      result.wait_until_finish()   # the program is being written to that file, not run
-    return result
+    return runners.start(pipeline)
 
 
 @contextlib.contextmanager
@@ -158,13 +152,13 @@ def opened(job: TopKJob) -> Iterator[Stores]:
   Raises:
     UsageError: with all that is out of reach.
   """
-  with job.stores.open(job.preflight, job.source.probes()) as stores:
+  with job.stores.open(job.preflight, job.probes()) as stores:
     yield stores
 
 
 def tried(job: TopKJob) -> Report:
   """Says that everything is in reach; the report of a job that counted nothing."""
-  print_tried([*job.source.probes(), *job.stores.probes()])
+  print_tried([*job.probes(), *job.stores.probes()])
   return Report(0, 0, {}, 0, {}, 0, None, 0, 0.0)
 
 

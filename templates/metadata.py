@@ -61,12 +61,13 @@ TEMPLATES = {
         'Counts events per tenant, event type and window, ranks the top items with proven bounds, '
         'and publishes the boards to Redis, PostgreSQL and Parquet.',
         lambda: _parser_of(*OWN_OPTIONS),
-        {'streaming': True, 'supportsAtLeastOnce': True, 'supportsExactlyOnce': True,
+        # At least once, the service may apply a count twice: no bound would hold.
+        {'streaming': True, 'supportsAtLeastOnce': False, 'supportsExactlyOnce': True,
          'defaultStreamingMode': 'EXACTLY_ONCE'},
         sources={
             'Pub/Sub': ('subscription', 'timestamp_attribute', 'id_label', 'dead_letters'),
             'Kafka': ('kafka', 'topics', 'kafka_config', 'kafka_start', 'kafka_group', 'idle',
-                      'stop_at_end', 'dead_letters'),
+                      'kafka_readers', 'stop_at_end', 'dead_letters'),
             'files': ('input', 'watch', 'replay_bytes')},
         first=('allowed_lateness', 'parquet', 'postgres', 'redis'),
         examples={'time_zone': 'UTC'}),
@@ -121,7 +122,7 @@ def first_job(template: str) -> dict[str, str]:
 
 def _parameter(about: Template, name: str, known: Parameter, flag: argparse.Action
                ) -> dict[str, Any]:
-  text = ' '.join((flag.help or '').replace('%%', '%').split())
+  text = known.text or ' '.join((flag.help or '').replace('%%', '%').split())
   # An example of a local job may be none of a template.
   text = text.partition('Example: ')[0].strip().rstrip('.') or known.label
   text = f'{text[:1].upper()}{text[1:]}. Example: {about.examples.get(name) or known.example}'

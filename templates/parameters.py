@@ -13,6 +13,8 @@ _REDIS, _POSTGRES = (fr'^({schemes}:\/\/([^\n\r:@\/]*@)?[^\n\r@]+|{_REFERENCE})$
     r'rediss?(\+cluster)?', r'postgres(ql)?'))
 _GCS = r'gs:\/\/[^\n\r,]+'
 _PATH = r'^[^\n\r]+$'
+_URL = ('{}: a URL without a password ({}), or where the URL is: secret://projects/P/secrets/NAME, '
+        'env:NAME or file:PATH')
 SOURCE, TARGET, BOARDS, EVENTS, STREAM, RUN = (
     'Source', 'Target', 'Boards', 'Events', 'Streaming', 'Running')
 
@@ -31,6 +33,7 @@ class Parameter:
     kind: paramType of the service.
     parent, triggers: another parameter, and its values that make this one meaningful.
     hidden: not shown, for it means something on one's own machine alone.
+    text: in the place of the option's help, where that tells of one's own machine.
   """
   label: str
   group: str
@@ -42,6 +45,7 @@ class Parameter:
   parent: str | None = None
   triggers: tuple[str, ...] = ()
   hidden: bool = False
+  text: str | None = None
 
 
 def _duration(label: str, group: str, example: str, **more: object) -> Parameter:
@@ -65,15 +69,16 @@ PARAMETERS: dict[str, Parameter] = {
     'kafka': Parameter(
         'Kafka brokers', SOURCE, 'kafka-1:9092,kafka-2:9092', 'kafka-1',
         r'^[^\s:,]+:[0-9]+(,[^\s:,]+:[0-9]+)*$'),
-    'topics': Parameter('Kafka topics', SOURCE, '^events-.*', '', r'^\S+$'),
+    'topics': Parameter('Kafka topics', SOURCE, '^events-.*', '', r'^\S+$', parent='kafka'),
     'kafka_config': Parameter(
         'File of Kafka settings', SOURCE, 'gs://my-bucket/kafka.properties', 'client.properties',
         f'^({_GCS}|\\/[^\\n\\r]+)$', parent='kafka'),
     'kafka_start': Parameter(
         'Where a new job begins', SOURCE, 'latest', 'soon',
-        r'^(earliest|latest|committed|' + _MOMENT[1:-1] + ')$'),
-    'kafka_group': Parameter('Kafka consumer group', SOURCE, 'leaderboards', '', r'^\S+$'),
-    'idle': _duration('Idle partitions are left out after', SOURCE, '1m'),
+        r'^(earliest|latest|committed|' + _MOMENT[1:-1] + ')$', parent='kafka'),
+    'kafka_group': Parameter('Kafka consumer group', SOURCE, 'leaderboards', '', r'^\S+$',
+                             parent='kafka'),
+    'idle': _duration('Idle partitions are left out after', SOURCE, '1m', parent='kafka'),
     'kafka_readers': _number('Readers of Kafka', SOURCE, '4', parent='kafka'),
     'stop_at_end': _choice('Stop at the end', SOURCE, 'true', 'false', kind='BOOLEAN',
                            parent='kafka'),
@@ -81,8 +86,9 @@ PARAMETERS: dict[str, Parameter] = {
         'Pub/Sub subscription', SOURCE, 'projects/my-project/subscriptions/events', 'events',
         r'^projects\/[^\n\r\/]+\/subscriptions\/[^\n\r\/]+$', kind='PUBSUB_SUBSCRIPTION'),
     'timestamp_attribute': Parameter(
-        'Attribute with the event time', SOURCE, 'ts', '', r'^\S+$'),
-    'id_label': Parameter('Attribute that identifies a message', SOURCE, 'uid', '', r'^\S+$'),
+        'Attribute with the event time', SOURCE, 'ts', '', r'^\S+$', parent='subscription'),
+    'id_label': Parameter('Attribute that identifies a message', SOURCE, 'uid', '', r'^\S+$',
+                          parent='subscription'),
     'archive': Parameter('Archive of events', SOURCE, 'gs://my-bucket/boards', '/boards',
                          f'^{_GCS}$', kind='GCS_READ_FOLDER'),
     'from': Parameter(
@@ -119,18 +125,23 @@ PARAMETERS: dict[str, Parameter] = {
     'replay_bytes': _number('Step of a replay, bytes', STREAM, '1048576', parent='input'),
     'redis': Parameter(
         'Redis', TARGET, 'secret://projects/my-project/secrets/redis-url',
-        'redis://:word@cache:6379/0', _REDIS),
+        'redis://:word@cache:6379/0', _REDIS, text=_URL.format(
+            'real-time boards', 'redis://host:port/db, with TLS rediss://..., a cluster '
+            'redis+cluster://...')),
     'redis_ttl': Parameter(
         'How long boards stay in Redis', TARGET, '1m=2h,1h=7d', '1m',
         r'^[^=,\s]+=[1-9][0-9]*[smhd](,[^=,\s]+=[1-9][0-9]*[smhd])*$', parent='redis'),
     'on_redis_failure': _choice('When Redis stays away', TARGET, 'fail', 'skip', parent='redis'),
     'postgres': Parameter(
         'PostgreSQL', TARGET, 'secret://projects/my-project/secrets/postgres-dsn',
-        'postgresql://user:word@db/boards', _POSTGRES),
+        'postgresql://user:word@db/boards', _POSTGRES, text=_URL.format(
+            'board history', 'postgresql://user@host:port/db')),
     'parquet': Parameter('Parquet folder', TARGET, 'gs://my-bucket/boards', '/boards', f'^{_GCS}$',
                          kind='GCS_WRITE_FOLDER'),
     'rejects': Parameter('Folder of rejects and accounts', TARGET, 'gs://my-bucket/ledger',
-                         '/ledger', f'^{_GCS}$', kind='GCS_WRITE_FOLDER'),
+                         '/ledger', f'^{_GCS}$', kind='GCS_WRITE_FOLDER', text=(
+                             'folder for rejects/, too_late/ and accounts/; needed where no '
+                             'Parquet folder is given, which is the default')),
     'dead_letters': Parameter(
         'Topic of rejects', TARGET, 'projects/my-project/topics/dead', '', r'^\S+$'),
     'data_dir': Parameter('Folder of embedded servers', TARGET, 'data', '', _PATH, hidden=True),

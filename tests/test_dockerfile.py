@@ -2,13 +2,13 @@
 import json
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 
 import dockerfile
 import pytest
-from servers import flink
+from servers import cache, flink
+from servers.fixtures import need
 
 ROOT = dockerfile.REPOSITORY
 STAGES = dockerfile.stages((ROOT / 'Dockerfile').read_text())
@@ -92,8 +92,8 @@ def test_package_is_imported_from_the_root_and_its_programs_answer(image):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which('apt-get'), reason='no Debian packages on this machine')
 def test_debian_packages_are_there():
+  need(cache.missing(**{'apt-get': 'Debian'}))
   (line,) = [rest for kind, rest in STAGES['flink'].steps if kind == 'RUN']
   packages = re.search(r'install -y --no-install-recommends ([a-z -]+) &&', line)[1].split()
   install = ['apt-get', 'install', '--simulate', '--no-install-recommends', *packages]

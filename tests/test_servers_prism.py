@@ -64,7 +64,7 @@ def test_missing_tool_skips_its_test_but_fails_in_ci(monkeypatch):
   assert reason == 'not installed: nosuchtool (package nosuch)'
   monkeypatch.delenv('CI', raising=False)
   with pytest.raises(pytest.skip.Exception, match='nosuch'):
-    fixtures._need(reason)
+    fixtures.need(reason)
   monkeypatch.setenv('CI', 'true')
   with pytest.raises(pytest.fail.Exception, match='nosuch'):
-    fixtures._need(reason)
+    fixtures.need(reason)

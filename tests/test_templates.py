@@ -24,30 +24,20 @@ DRY_RUN = ['--runner=DataflowRunner', '--project=my-project', '--region=us-centr
            '--staging_location=gs://test-bucket/staging', f'--sdk_container_image={IMAGE}',
            '--experiments=use_runner_v2']
 WORD = 'hidden-word'
-# Runs a launcher as the service does, and prints the job that it would have submitted.
+# Runs a launcher as the service does, and keeps the graph that it would have submitted.
 LAUNCH = """
 import runpy, sys
 from apache_beam.runners.dataflow import dataflow_runner
-from apache_beam.runners.dataflow.internal import apiclient
-jobs, run = [], dataflow_runner.DataflowRunner.run_pipeline
+run = dataflow_runner.DataflowRunner.run_pipeline
+graph, launcher = sys.argv[1:3]
 def kept(*args, **more):
   result = run(*args, **more)
-  jobs.append(result.job)
+  with open(graph, 'wb') as file:
+    file.write(result.job.proto_pipeline.SerializeToString())
   return result
 dataflow_runner.DataflowRunner.run_pipeline = kept
-folder, launcher = sys.argv[1:3]
 sys.argv = sys.argv[2:]
-try:
-  runpy.run_path(launcher, run_name='__main__')
-except SystemExit as end:
-  if end.code:
-    raise
-(job,) = jobs
-job.google_cloud_options.staging_location = folder
-apiclient.DataflowApplicationClient(job.options, folder).create_job_description(job)
-with open(folder + '/graph', 'wb') as file:
-  file.write(job.proto_pipeline.SerializeToString())
-print(job.json())
+runpy.run_path(launcher, run_name='__main__')
 """
 # The fields that the service knows: TemplateMetadata and ParameterMetadata of v1b3.
 TEMPLATE_FIELDS = {'name', 'description', 'parameters', 'streaming', 'supportsAtLeastOnce',
@@ -205,12 +195,17 @@ def test_launcher_with_every_example_describes_the_whole_job_without_a_secret(
                 if name in given})
   flags = [f'--{name}={value}' for name, value in given.items()]
   launcher = image.path(f'/app/templates/{template}/launch.py')
-  done = image.run('-c', LAUNCH, str(tmp_path), str(launcher), *flags, *DRY_RUN,
-                   SECRET_MANAGER_EMULATOR_HOST=secret_manager, KAFKA_WORD=WORD)
+  path = tmp_path / 'job.json'
+  done = image.run('-c', LAUNCH, str(tmp_path / 'graph'), str(launcher), *flags, *DRY_RUN,
+                   f'--dataflow_job_file={path}', SECRET_MANAGER_EMULATOR_HOST=secret_manager,
+                   KAFKA_WORD=WORD)
   assert (done.returncode, done.stderr) == (0, '')
-
-  told = json.loads(done.stdout)
   endless = template == 'topk'
+  assert re.fullmatch(
+      f'dry run: a {"streaming" if endless else "batch"} job of [0-9]+ transforms; nothing was '
+      f'sent\nthe description of the job is {path}\n', done.stdout)
+
+  told = json.loads(path.read_text())
   assert told['type'] == ('JOB_TYPE_STREAMING' if endless else 'JOB_TYPE_BATCH')
   environment = told['environment']
   assert {'use_runner_v2', 'use_unified_worker'} & set(environment['experiments'])
@@ -220,7 +215,9 @@ def test_launcher_with_every_example_describes_the_whole_job_without_a_secret(
   shown = json.dumps(environment)
   for name in ('redis', 'postgres'):   # the reference, no more; a roll-up tells no options at all
     assert (given[name] in shown) == (template != 'rollup')
-  assert WORD not in done.stdout
+  assert WORD not in path.read_text()
+  url = environment['sdkPipelineOptions']['options']['pipelineUrl']
+  assert re.fullmatch(r'gs://test-bucket/staging/topk\.[0-9.]+/pipeline\.pb', url)
   graph = api.Pipeline.FromString((tmp_path / 'graph').read_bytes())
   assert WORD.encode() not in graph.SerializeToString()
   sent = dict(functions(graph))
@@ -236,12 +233,14 @@ def test_launcher_tries_everything_and_changes_nothing(image, tmp_path):
   done = image.run(
       str(launcher), '--kafka=localhost:1', '--topics=events', '--redis=redis://localhost:1/0',
       '--postgres=secret://projects/my-project/secrets/dsn', '--preflight=only',
-      f'--rejects={tmp_path}', *DRY_RUN, SECRET_MANAGER_EMULATOR_HOST='localhost:1')
+      f'--rejects={tmp_path}', '--runner=FlinkRunner', '--flink_master=localhost:1',
+      SECRET_MANAGER_EMULATOR_HOST='localhost:1')
   assert done.returncode == 2
   told = done.stderr.splitlines()
   assert [line.split(': ')[:2] for line in told] == [
-      ['topk', '--kafka'], ['topk', '--redis'], ['topk', '--postgres']]
-  assert 'secret://projects/my-project/secrets/dsn' in told[2]
+      ['topk', '--flink_master'], ['topk', '--kafka'], ['topk', '--redis'], ['topk', '--postgres']]
+  assert 'secret://projects/my-project/secrets/dsn' in told[3]
+  assert not list(tmp_path.iterdir())
 
 
 def test_launcher_tells_what_is_wrong_in_one_line(monkeypatch, capsys):
@@ -255,7 +254,9 @@ def test_launcher_tells_what_is_wrong_in_one_line(monkeypatch, capsys):
        'topk: --redos=redis://:***@cache: unknown option'),
       (backfill.launch, 'backfill', ['--preflight=off'], 'backfill: --from: is required'),
       (rollup.launch, 'rollup', ['--postgres=embedded'],
-       'rollup: --redis, --postgres: embedded servers end')):
+       'rollup: --redis, --postgres: embedded servers end'),
+      (topk.launch, 'topk', [*kafka, '--allowed_latenes=2h'],
+       'topk: --allowed_latenes=2h: unknown option; did you mean --allowed_lateness? --help')):
     monkeypatch.setattr(sys, 'argv', ['launch.py', *flags, *DRY_RUN])
     assert submit(name, launch) == 2
     error = capsys.readouterr().err

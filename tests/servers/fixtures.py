@@ -6,7 +6,7 @@ import pytest
 from servers import axe, chromium, flink, google, kafka, prism
 
 
-def _need(reason: str | None) -> None:
+def need(reason: str | None) -> None:
   """Skips the test for that reason; where CI is set a missing tool is a failure."""
   if reason and os.environ.get('CI') == 'true':
     pytest.fail(reason)
@@ -16,7 +16,7 @@ def _need(reason: str | None) -> None:
 
 @pytest.fixture(scope='session')
 def _flink_cluster():
-  _need(flink.missing())
+  need(flink.missing())
   with flink.FlinkCluster() as cluster:
     yield cluster
 
@@ -33,13 +33,13 @@ def flink_cluster(_flink_cluster):
 @pytest.fixture
 def prism_flags():
   """Runs a streaming job on Prism."""
-  _need(prism.missing())
+  need(prism.missing())
   return prism.flags()
 
 
 @pytest.fixture(scope='session')
 def _broker():
-  _need(kafka.missing())
+  need(kafka.missing())
   with kafka.Broker() as broker:
     yield broker
 
@@ -52,7 +52,7 @@ def broker(_broker):
 
 @pytest.fixture(scope='session')
 def _browser(tmp_path_factory):
-  _need(chromium.missing())
+  need(chromium.missing())
   with chromium.Chromium(tmp_path_factory.mktemp('chromium')) as browser:
     yield browser
 
@@ -67,7 +67,7 @@ def tab(_browser):
 @pytest.fixture(scope='session')
 def axe_source():
   """The script of axe-core, which looks for faults of accessibility."""
-  _need(axe.missing())
+  need(axe.missing())
   return axe.source()
 
 
