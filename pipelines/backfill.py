@@ -9,7 +9,6 @@ import dataclasses
 import json
 import logging
 import sys
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,7 +42,7 @@ from leaderboard.pipelines.options import (
     RunOptions,
     StoreOptions,
 )
-from leaderboard.pipelines.report import Progress, Report, run_account
+from leaderboard.pipelines.report import Progress, Report, Run, run_account, wrote_accounts
 from leaderboard.pipelines.sources import (
     Archive,
     KafkaRange,
@@ -169,8 +168,6 @@ def run(argv: Sequence[str] | None = None) -> Report:
   job = wanted.job
   logging.basicConfig()
   logging.getLogger().setLevel(job.log_level)
-  name = uuid.uuid4().hex
-  started = time.monotonic()
   with topk.opened(job) as stores, stores.readers() as readers:
     if job.preflight == ONLY:
       return topk.tried(job)
@@ -178,11 +175,12 @@ def run(argv: Sequence[str] | None = None) -> Report:
     _refuse_open_windows(readers, wanted.to_secs)
     job = dataclasses.replace(job, generation=wanted.generation or _next_generation(ledger))
     pipeline = beam.Pipeline(options=job.beam)
-    topk.build(pipeline, job, name, stores)
-    with Progress(name, ledger):
-      pipeline.run().wait_until_finish()
-    report = run_account(name, ledger, readers, job.boards.windows, job.generation,
-                         time.monotonic() - started)
+    run = Run(uuid.uuid4().hex, job.generation, job.source.names())
+    topk.build(pipeline, job, run.name, stores)
+    with Progress(run.name, ledger):
+      result = pipeline.run()
+      result.wait_until_finish()
+    report = run_account(run, wrote_accounts(result), ledger, readers, job.boards.windows)
   print(f'generation {job.generation}: boards from {utc(wanted.from_secs)} to '
         f'{utc(wanted.to_secs)}')
   print(report.as_text())

@@ -91,7 +91,8 @@ def test_every_board_of_every_store_equals_an_independent_query(run_job, stores)
       'events_read': 6000, 'events_counted': 3459, 'events_rejected': {'missing_field': 2541},
       'events_too_late': 0, 'boards_written': dict.fromkeys(stores, len(expected)),
       'boards_missing': dict.fromkeys(stores, 0), 'boards_newer': dict.fromkeys(stores, 0),
-      'boards_recomputed': dict.fromkeys(stores, 0), 'boards_in_conflict': 0, 'balanced': True,
+      'boards_recomputed': dict.fromkeys(stores, 0), 'boards_in_conflict': 0,
+      'ranges_of_another_run': 0, 'accounts_lost': False, 'balanced': True,
       'seconds': report['seconds']}
   coarse = {key: rows for key, rows in expected.items() if key[0] in ('1h', '1d')}
   assert stored_boards(stores['parquet'], coarse) == coarse
