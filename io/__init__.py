@@ -2,5 +2,5 @@
 
 __all__ = [
     'archiveio', 'archiveviews', 'batching', 'compaction', 'embedded', 'filesio', 'flags',
-    'historyio', 'kafkaclient', 'kafkaio', 'ledgerio', 'parquetio', 'postgresio', 'pubsubio',
-    'redisio', 'rejectsio', 'replayio', 'retry', 'secretsio']
+    'historyio', 'kafkaclient', 'kafkaio', 'keeper', 'ledgerio', 'parquetio', 'postgresio',
+    'pubsubio', 'redisio', 'rejectsio', 'replayio', 'retry', 'secretsio']
