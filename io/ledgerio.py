@@ -154,7 +154,8 @@ class Ledger:
       since_secs: when it started, epoch seconds.
     """
     blocks = list(self._blocks())
-    load, loads = Load(), collections.defaultdict(Load)
+    load = Load()
+    loads: dict[str, Load] = collections.defaultdict(Load)
     read: dict[tuple[str, int], list[tuple[int, int]]] = collections.defaultdict(list)
     for block in blocks:
       if block.run == run:

@@ -6,7 +6,6 @@
 The boards get the next generation, so they replace those that are there, whatever they hold.
 """
 import dataclasses
-import json
 import logging
 import sys
 import uuid
@@ -31,6 +30,7 @@ from leaderboard.pipelines.checks import (
     refuse_unknown,
     utc,
     whole,
+    write_report,
 )
 from leaderboard.pipelines.command import command
 from leaderboard.pipelines.jobs import TopKJob, check_running, out_of_reach, resolve_rules
@@ -168,9 +168,10 @@ def run(argv: Sequence[str] | None = None) -> Report:
   job = wanted.job
   logging.basicConfig()
   logging.getLogger().setLevel(job.log_level)
-  with topk.opened(job) as stores, stores.readers() as readers:
-    if job.preflight == ONLY:
+  if job.preflight == ONLY:
+    with topk.opened(job):
       return topk.tried(job)
+  with topk.opened(job) as stores, stores.readers() as readers:
     ledger = Ledger(stores.ledger)
     _refuse_open_windows(readers, wanted.to_secs)
     job = dataclasses.replace(job, generation=wanted.generation or _next_generation(ledger))
@@ -185,8 +186,7 @@ def run(argv: Sequence[str] | None = None) -> Report:
         f'{utc(wanted.to_secs)}')
   print(report.as_text())
   if job.report:
-    with open(job.report, 'w', encoding='utf-8') as file:
-      json.dump(report.as_json(), file, indent=2)
+    write_report(job.report, report.as_json())
   return report
 
 

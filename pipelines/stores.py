@@ -15,6 +15,7 @@ from leaderboard.pipelines.checks import (
     EMBEDDED,
     OFF,
     ON,
+    ONLY,
     Problems,
     UsageError,
     one_of,
@@ -83,13 +84,15 @@ class Stores:
   folders: tuple[tuple[str, str], ...] = ()
 
   def probes(self) -> list[Probe]:
-    """The servers and folders to be tried; an embedded server shows itself when it starts."""
+    """The servers and folders to be tried, of which none is started or made."""
     servers = [
-        Probe(f'--{name}', shown(url), functools.partial(check, url))
+        Probe(f'--{name}', self._place(name, url, shown(url)),
+              functools.partial(embedded.check_installed, name) if url == EMBEDDED
+              else functools.partial(check, url))
         for name, url, shown, check in (
             ('redis', self.redis, redisio.shown, redisio.check),
             ('postgres', self.postgres, postgresio.shown, postgresio.check))
-        if url and url != EMBEDDED]
+        if url]
     return servers + [Probe(flag, folder, functools.partial(writable, folder))
                       for flag, folder in self.folders]
 
@@ -99,8 +102,8 @@ class Stores:
     PostgreSQL up to date.
 
     Args:
-      preflight: `only` leaves the schema of a server of others alone, `off` tries none of them
-        either.
+      preflight: `only` starts and changes nothing, `off` tries nothing and leaves the schema of a
+        server of others alone.
       others: is tried at the same time.
 
     Yields:
@@ -111,6 +114,11 @@ class Stores:
     """
     with contextlib.ExitStack() as stack:
       problems = [] if preflight == OFF else failures([*others, *self.probes()])
+      if preflight == ONLY and not problems:
+        yield self
+        return
+      if problems:
+        raise UsageError(problems)
       redis, postgres = self.redis, self.postgres
       try:
         if redis == EMBEDDED:
@@ -183,8 +191,14 @@ def add_store_flags(parser: Any, names: tuple[str, ...]) -> None:
     group.add_argument(f'--{name}', **_FLAGS[name])
 
 
-def resolve_stores(problems: Problems, args: argparse.Namespace | Any) -> Stores:
-  """What the flags of `add_store_flags` say; what is wrong goes to `problems`."""
+def resolve_stores(problems: Problems, args: argparse.Namespace | Any,
+                   read: Sequence[str] = (), written: bool = True) -> Stores:
+  """What the flags of `add_store_flags` say; what is wrong goes to `problems`.
+
+  Args:
+    read: stores that are there already, since the program reads them.
+    written: whether it writes to folders.
+  """
   data_dir = pathlib.Path(args.data_dir).absolute()
   parquet = args.parquet and filesio.local_path(args.parquet)
   rejects = getattr(args, 'rejects', None)
@@ -196,6 +210,10 @@ def resolve_stores(problems: Problems, args: argparse.Namespace | Any) -> Stores
     folders[ledger] = '--rejects' if rejects else '--data_dir'
   if parquet:
     folders[parquet] = '--parquet'
+  problems.check('--data_dir', embedded.check_there, data_dir, *(
+      name for name in read if getattr(args, name, None) == EMBEDDED))
+  if parquet and 'parquet' in read:
+    problems.check('--parquet', filesio.check_folder, parquet)
   ttl_secs = problems.check('--redis_ttl', _ttl_secs, getattr(args, 'redis_ttl', ''))
   policy = getattr(args, 'on_redis_failure', FAIL)
   problems.check('--on_redis_failure', one_of, policy, (FAIL, SKIP))
@@ -204,7 +222,7 @@ def resolve_stores(problems: Problems, args: argparse.Namespace | Any) -> Stores
                           'from')
   return Stores(redis=args.redis, postgres=args.postgres, parquet=parquet, ledger=ledger,
                 data_dir=data_dir, redis_ttl_secs=ttl_secs, skip_redis=policy == SKIP,
-                folders=tuple((flag, folder) for folder, flag in folders.items()))
+                folders=tuple((flag, folder) for folder, flag in folders.items() if written))
 
 
 def _ttl_secs(text: str) -> dict[str, int]:

@@ -3,7 +3,6 @@
     python -m leaderboard.pipelines.topk --input=events.jsonl --redis=embedded
 """
 import contextlib
-import json
 import logging
 import sys
 import uuid
@@ -18,7 +17,7 @@ from leaderboard.io.ledgerio import Ledger, WriteAccounts
 from leaderboard.io.parquetio import WriteArchive
 from leaderboard.io.rejectsio import REJECTS, TOO_LATE, WriteRejects
 from leaderboard.pipelines import show
-from leaderboard.pipelines.checks import EMBEDDED, ONLY, UsageError
+from leaderboard.pipelines.checks import EMBEDDED, ONLY, UsageError, write_report
 from leaderboard.pipelines.command import command
 from leaderboard.pipelines.jobs import TopKJob, parse
 from leaderboard.pipelines.preflight import print_tried
@@ -115,8 +114,7 @@ def run(argv: Sequence[str] | None = None) -> Report:
   if EMBEDDED in (job.stores.redis, job.stores.postgres):
     print(f'Read any board with: {show.PROG} --help')
   if job.report:
-    with open(job.report, 'w', encoding='utf-8') as file:
-      json.dump(report.as_json(), file, indent=2)
+    write_report(job.report, report.as_json())
   return report
 
 
