@@ -2,8 +2,8 @@
 import logging
 
 __all__ = [
-    'archiveio', 'archiveviews', 'batching', 'compaction', 'embedded', 'filesio', 'flags',
-    'historyio', 'interrupts', 'kafkaclient', 'kafkaio', 'keeper', 'ledgerio', 'parquetio',
+    'archiveio', 'archiveviews', 'batching', 'compaction', 'disks', 'embedded', 'filesio',
+    'flags', 'historyio', 'interrupts', 'kafkaclient', 'kafkaio', 'keeper', 'ledgerio', 'parquetio',
     'postgresio', 'pubsubio', 'redisio', 'rejectsio', 'replayio', 'retry', 'secretsio']
 
 # Beam says on import that Google's client libraries are missing; only Dataflow asks for them.

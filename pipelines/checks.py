@@ -11,7 +11,7 @@ from typing import Any
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from leaderboard.io import secretsio
+from leaderboard.io import disks, secretsio
 from leaderboard.io.flags import (
   EMBEDDED,
   Parser,
@@ -144,7 +144,7 @@ def _writable_elsewhere(path: str) -> None:
 def write_report(path: str, report: dict[str, Any]) -> None:
   """Writes what `--report` asks for."""
   os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-  with open(path, 'w', encoding='utf-8') as file:
+  with disks.told(f'--report: {path}'), open(path, 'w', encoding='utf-8') as file:
     json.dump(report, file, indent=2)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 
 from leaderboard.io import embedded, filesio, postgresio, redisio
+from leaderboard.io.disks import DiskFull, full_disk
 from leaderboard.io.parquetio import ParquetBoards, WriteToParquet
 from leaderboard.pipelines.checks import (
     EMBEDDED,
@@ -132,9 +133,25 @@ class Stores:
         problems.append(f'--postgres: {error}')
       if problems:
         raise UsageError(problems)
-      if postgres and (preflight == ON or self.postgres == EMBEDDED):
-        postgresio.migrate(postgres)
-      yield dataclasses.replace(self, redis=redis, postgres=postgres)
+      try:
+        if postgres and (preflight == ON or self.postgres == EMBEDDED):
+          postgresio.migrate(postgres)
+        yield dataclasses.replace(self, redis=redis, postgres=postgres)
+      except Exception as error:
+        if full := full_disk(error):
+          raise DiskFull(full.reason, self._flagged(full.place)) from None
+        raise
+
+  def _flagged(self, place: str) -> str:
+    """A place with the flag that names it."""
+    for name, option in (('redis', self.redis), ('postgres', self.postgres)):
+      if place.startswith(f'the disk of {embedded.NAMES[name]} '):
+        return f'--data_dir: {self.data_dir / name}' if option == EMBEDDED else f'--{name}: {place}'
+    # The longest: one may lie in another.
+    for flag, folder in sorted(self.folders, key=lambda named: -len(named[1])):
+      if place.startswith(folder):
+        return f'{flag}: {place}'
+    return place
 
   @contextlib.contextmanager
   def readers(self) -> Iterator[dict[str, Any]]:
