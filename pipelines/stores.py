@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 
 from leaderboard.io import embedded, filesio, postgresio, redisio
 from leaderboard.io.disks import DiskFull, full_disk
 from leaderboard.io.parquetio import ParquetBoards, WriteToParquet
+from leaderboard.io.rejectsio import REJECTS
 from leaderboard.pipelines.checks import (
     EMBEDDED,
     OFF,
@@ -193,7 +195,7 @@ class Stores:
       yield f'postgres  {self._place("postgres", self.postgres, postgresio.shown(opened.postgres))}'
     if self.parquet:
       yield f'parquet   {self.parquet}'
-    yield f'rejects   {self.ledger}'
+    yield f'rejects   {FileSystems.join(self.ledger, REJECTS)}'
 
   def _place(self, name: str, option: str, shown: str) -> str:
     if option == EMBEDDED:
