@@ -84,7 +84,8 @@ def run(argv: Sequence[str] | None = None) -> Report:
     report = whole_account(Ledger(stores.ledger), readers, job.windows, job.generation)
   if not report.events_read:
     raise UsageError([f'--rejects: {job.stores.ledger} holds no account of generation '
-                      f'{job.generation}; name the folder that the job writes to'])
+                      f'{job.generation}; name the folder that the job writes to, or '
+                      f'give its --parquet'])
   print(report.as_text())
   if job.report:
     write_report(job.report, report.as_json())

@@ -178,7 +178,7 @@ def run(argv: Sequence[str] | None = None) -> Report:
     pipeline = beam.Pipeline(options=job.beam)
     run = Run(uuid.uuid4().hex, job.generation, job.source.names())
     topk.build(pipeline, job, run.name, stores)
-    with Progress(run.name, ledger):
+    with Progress(run.name, ledger, job.boards.windows):
       result = pipeline.run()
       result.wait_until_finish()
     report = run_account(run, wrote_accounts(result), ledger, readers, job.boards.windows)

@@ -108,6 +108,9 @@ class Report:
           (store.missing, 'MISSING'), (store.newer, 'already newer'),
           (store.recomputed, 'recomputed by a backfill')) if count)
       lines.append(f'{name:<10}{store.boards:>13,} boards{note}')
+    if any(store.missing for store in self.stores.values()) and not self.seconds:
+      lines.append('missing boards are under way while the job runs; if it was stopped, run it '
+                   'again to finish')
     if any(store.newer for store in self.stores.values()):
       lines.append('newer boards come from a larger input or a higher generation; raise '
                    '--generation to put this count in their place')
@@ -245,9 +248,11 @@ def _store_account(store: Store, expected: dict[str, dict[BoardCell, int]], base
 class Progress:
   """Says on stderr every few seconds how far a running job has come: a context manager."""
 
-  def __init__(self, run: str, ledger: Ledger, every_secs: float = 5.0) -> None:
+  def __init__(self, run: str, ledger: Ledger, sizes: list[WindowSize],
+               every_secs: float = 5.0) -> None:
     self._run = run
     self._ledger = ledger
+    self._sizes = sizes
     self._every_secs = every_secs
     self._done = threading.Event()
     self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -265,5 +270,11 @@ class Progress:
     while not self._done.wait(self._every_secs):
       # A minute of grace: the clock of a file system may be another.
       load = self._ledger.loads(self._started - 60).get(self._run, Load())
-      print(f'{time.time() - self._started:6.0f} s: {load.read:,} events read, '
-            f'publishing boards', file=sys.stderr, flush=True)
+      print(f'{time.time() - self._started:6.0f} s: {self._told(load)}', file=sys.stderr,
+            flush=True)
+
+  def _told(self, load: Load) -> str:
+    if not load.read:
+      return 'reading the first block of events'
+    boards = sum(map(len, expected_boards(load, self._sizes).values()))
+    return f'{load.read:,} events read; publishing their {boards:,} boards goes on'
