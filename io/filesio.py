@@ -56,6 +56,9 @@ def match_files(patterns: str) -> list[InputFile]:
     ValueError: a pattern matches no file.
   """
   for pattern in patterns.split(','):
+    path = local_path(pattern.strip())
+    if os.path.isdir(path):
+      raise ValueError(f'{path!r} is a folder; give {path}/*.jsonl, or what its files are called')
     if not find_files(pattern):
       raise ValueError(f'no file matches {local_path(pattern.strip())!r}')
   return [InputFile(file.path, file.size) for file in find_files(patterns)]

@@ -39,6 +39,11 @@ _ASK_A_SERVER = ('PortableRunner', 'FlinkRunner', 'SparkRunner')
 def beam_options(flags: Sequence[str]) -> PipelineOptions:
   """The options of Beam, with the runner that is always there."""
   beam = PipelineOptions(flags)
+  runner = beam.view_as(StandardOptions).runner
+  known = StandardOptions.KNOWN_RUNNER_NAMES
+  if runner and '.' not in runner and runner.lower() not in map(str.lower, known):
+    raise UsageError([f'--runner: must be one of {", ".join(known)}, or the path of a class; got '
+                      f'{runner!r}'])
   if beam.view_as(StandardOptions).runner in (None, 'FnApiRunner'):
     # Beam's own default looks for a runner to download.
     beam.view_as(StandardOptions).runner = FN_API_RUNNER
