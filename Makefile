@@ -1,4 +1,4 @@
-# make boards   real leaderboards of real flights in two minutes; SERVE=1 shows them in a page after
+# make boards   real leaderboards of real flights in two or three minutes; SERVE=1 shows them in a page after
 # make serve    the page and the query service over the boards that are there
 # make test     everything that decides whether a change may land
 # make check    lint, types and quick tests

@@ -1,8 +1,8 @@
 """The query service over the stores: `python -m leaderboard.api.serve --help`."""
-import logging
+from leaderboard.io import interrupts
 
-# Beam says on import that Google's client libraries are missing; only Dataflow asks for them.
-logging.getLogger().addFilter(lambda record: 'apitools not found' not in record.getMessage())
+# Before the service imports what takes seconds.
+interrupts.until_begun()
 
 __all__ = [
     'analysis', 'answers', 'app', 'archive', 'asking', 'boards', 'brackets', 'breaker', 'caches',

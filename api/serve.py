@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from leaderboard.api.app import create_app
 from leaderboard.api.protocol import LimitedProtocol
 from leaderboard.api.settings import Settings, parse
-from leaderboard.io import embedded, postgresio
+from leaderboard.io import embedded, interrupts, postgresio
 from leaderboard.io.flags import EMBEDDED, UsageError
 
 _BACKLOG = 2048
@@ -97,6 +97,7 @@ def _stop(*_: object) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
   """The command line: exit code 0 when it was stopped, 1 when it failed, 2 on a wrong flag."""
+  interrupts.begun()
   with contextlib.suppress(ValueError):   # signals belong to the main thread
     # While it serves, uvicorn catches it; when all has ended it raises it again.
     signal.signal(signal.SIGTERM, _stop)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import redis
 
-from leaderboard.io import postgresio, redisio, secretsio
+from leaderboard.io import embedded, filesio, postgresio, redisio, secretsio
 from leaderboard.io.flags import EMBEDDED, Parser, Problems, UsageError, whole
 from leaderboard.transforms.boards import parse_secs
 
@@ -77,9 +77,11 @@ def parse(argv: Sequence[str]) -> Settings:
   if args.parquet and '://' in args.parquet:
     problems.found.append(f'--parquet: exact answers need a local or mounted folder; got '
                           f'{args.parquet!r}')
-  elif args.parquet and not pathlib.Path(args.parquet).is_dir():
-    problems.found.append(f'--parquet: there is no folder {args.parquet!r}; name the one that '
-                          f'the job writes')
+  elif args.parquet:
+    problems.check('--parquet', filesio.check_folder, args.parquet)
+  data_dir = pathlib.Path(args.data_dir).absolute()
+  problems.check('--data_dir', embedded.check_there, data_dir, *(
+      name for name in ('redis', 'postgres') if getattr(args, name) == EMBEDDED))
   redis = args.redis and problems.check('--redis', _redis_url, args.redis)
   postgres = args.postgres and problems.check('--postgres', _dsn, args.postgres)
   token = args.admin_token and problems.check('--admin_token', secretsio.resolve, args.admin_token)
@@ -94,7 +96,7 @@ def parse(argv: Sequence[str]) -> Settings:
     raise UsageError(problems.found)
   return Settings(
       host=args.host, redis=redis, postgres=postgres, parquet=args.parquet,
-      data_dir=pathlib.Path(args.data_dir).absolute(), exact_memory=args.exact_memory,
+      data_dir=data_dir, exact_memory=args.exact_memory,
       cache_secs=ages['cache'], shared_cache_secs=ages['shared_cache'],
       rollup_secs=ages['rollups'], warm=tuple(args.warm),
       cors_origins=tuple(filter(None, args.cors_origins.split(','))),

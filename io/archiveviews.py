@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from leaderboard.io.parquetio import BOARD_SCHEMA
+from leaderboard.io.rejectsio import REFUSED_SCHEMA, REJECTS, TOO_LATE
 
 # The partition columns are among the keys: an event that a replay wrote again lies in the same
 # folder, and a question about one day opens the files of that day alone.
@@ -32,12 +33,20 @@ create view events as select null::varchar as tenant_id, null::varchar as event_
   null::varchar as tenant, null::varchar as type, null::date as date where false"""
 
 
+_REFUSED = """
+create view {view} as select distinct on (source, partition, "offset") *
+from read_parquet('{root}/{view}/*.parquet')"""
+
+
 def open_archive(root: str | pathlib.Path) -> duckdb.DuckDBPyConnection:
-  """A connection with the views `events` and `boards` over a local folder.
+  """A connection with views over a local folder: `events`, `boards`, `rejects` and `too_late`.
 
   `events` has every archived event once, with the columns of the event contract, those of its
   origin and the partitions `tenant`, `type` (percent-encoded) and `date`; `boards` the newest
-  revision of each board, with the partitions `window` and `date`. Both read files only when asked.
+  revision of each board, with the partitions `window` and `date`. `rejects` and `too_late` have
+  every refused event once: `reason`, `field`, the original bytes as `data` (their first 64 KiB;
+  `decode(data)` makes text of them), and the origin (`source`, `partition`, `offset`). They are in
+  the folder of `--rejects` where that was given. All read files only when asked.
   """
   connection = duckdb.connect()
   folder = pathlib.Path(root).absolute()
@@ -47,7 +56,16 @@ def open_archive(root: str | pathlib.Path) -> duckdb.DuckDBPyConnection:
   if next(folder.glob('boards/*/*/*.parquet'), None):
     connection.execute(_BOARDS.format(root=literal))
   else:
-    connection.register('no_boards', BOARD_SCHEMA.append(pa.field('window', pa.string())).append(
-        pa.field('date', pa.date32())).empty_table())
-    connection.execute('create view boards as select * from no_boards')
+    _empty(connection, 'boards', BOARD_SCHEMA.append(pa.field('window', pa.string())).append(
+        pa.field('date', pa.date32())))
+  for view in (REJECTS, TOO_LATE):
+    if next(folder.glob(f'{view}/*.parquet'), None):
+      connection.execute(_REFUSED.format(view=view, root=literal))
+    else:
+      _empty(connection, view, REFUSED_SCHEMA)
   return connection
+
+
+def _empty(connection: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema) -> None:
+  connection.register(f'no_{view}', schema.empty_table())
+  connection.execute(f'create view {view} as select * from no_{view}')

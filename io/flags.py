@@ -2,7 +2,7 @@
 import argparse
 import datetime
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from leaderboard.transforms.boards import parse_secs
@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
   """Reports its errors as the checks of the flags do."""
 
   def error(self, message: str) -> Any:
-    raise UsageError([message])
+    raise UsageError([message.removeprefix('argument ')])
 
 
 class Problems:
@@ -38,6 +38,16 @@ class Problems:
     except (ValueError, OSError) as error:
       self.found.append(f'{flag}: {error}')
       return None
+
+
+def argument(read: Callable[..., Any], *args: Any) -> Callable[[str], Any]:
+  """A check as the `type` of a flag: the parser then tells what is wrong in its words."""
+  def checked(text: str) -> Any:
+    try:
+      return read(text, *args)
+    except ValueError as error:
+      raise argparse.ArgumentTypeError(str(error)) from None
+  return checked
 
 
 def whole(text: str, least: int, most: int) -> int:

@@ -10,11 +10,13 @@ import dataclasses
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import Metrics
 
 from leaderboard.io import parquetio
 from leaderboard.io.rejectsio import REJECTS, TOO_LATE
@@ -22,6 +24,7 @@ from leaderboard.transforms.blocks import OriginRange
 from leaderboard.transforms.countevents import Account, BoardCell
 
 ACCOUNTS = 'accounts'
+ACCOUNTS_WRITTEN = 'accounts_written'   # a counter, of attempts
 
 # One row without a board says how many events were read; the others where they went.
 ACCOUNT_SCHEMA = pa.schema([
@@ -56,6 +59,7 @@ class _AccountsFn(beam.DoFn):
     self._folder = folder
     self._run = run
     self._generation = generation
+    self._written = Metrics.counter('WriteAccounts', ACCOUNTS_WRITTEN)
 
   def process(self, account: Account) -> None:
     rows = [(None, None, None, account.read)] + [
@@ -69,6 +73,7 @@ class _AccountsFn(beam.DoFn):
                   [origin.start] * n, [origin.end] * n, tenants, types, starts, events],
                  schema=ACCOUNT_SCHEMA),
         self._folder, parquetio.origin_name(origin))
+    self._written.inc()
 
 
 @dataclasses.dataclass
@@ -81,19 +86,35 @@ class Load:
     read: events.
     counted: events that went to each board of the base window.
     generation: of the boards it made.
+    written_us: when the last of its accounts was written, epoch microseconds.
   """
   origins: set[str] = dataclasses.field(default_factory=set)
   sources: set[str] = dataclasses.field(default_factory=set)
   read: int = 0
   counted: collections.Counter[BoardCell] = dataclasses.field(default_factory=collections.Counter)
   generation: int = 0
+  written_us: int = 0
 
   def add(self, block: '_Block') -> None:
     self.generation = block.generation
+    self.written_us = max(self.written_us, block.written_us)
     self.origins.add(block.name)
     self.sources.add(block.origin.source)
     self.read += block.read
     self.counted.update(block.counted)
+
+
+class RunLoads(NamedTuple):
+  """What one run read, beside what the others did.
+
+  Attributes:
+    load: of the run.
+    shared: how many of its ranges another run accounts for, which read the same at the same time.
+    others: what else is in the ledger, a load for each run.
+  """
+  load: Load
+  shared: int
+  others: list[Load]
 
 
 @dataclasses.dataclass
@@ -121,6 +142,42 @@ class Ledger:
       loads[block.run].add(block)
     return dict(loads)
 
+  def of_run(self, run: str, generation: int, sources: Iterable[str], since_secs: float
+             ) -> RunLoads:
+    """What a run read.
+
+    Two runs of the same input write accounts of the same names, and the later ones stand. A range
+    that a run lacks is that of another, if that one wrote it since this one started.
+
+    Args:
+      sources: the files (or topics) that it was to read, as far as they are known.
+      since_secs: when it started, epoch seconds.
+    """
+    blocks = list(self._blocks())
+    load = Load()
+    loads: dict[str, Load] = collections.defaultdict(Load)
+    read: dict[tuple[str, int], list[tuple[int, int]]] = collections.defaultdict(list)
+    for block in blocks:
+      if block.run == run:
+        load.add(block)
+        read[block.origin[:2]].append((block.origin.start, block.origin.end))
+    known = {*sources, *load.sources}
+    shared = 0
+    for block in sorted(blocks, key=lambda block: block.written_us, reverse=True):
+      if block.run == run:
+        continue
+      ranges = read[block.origin[:2]]
+      if (block.origin.source in known and block.written_us >= since_secs * 1_000_000
+          and not any(start < block.origin.end and block.origin.start < end
+                      for start, end in ranges)):
+        ranges.append((block.origin.start, block.origin.end))
+        load.add(block)
+        shared += 1
+      else:
+        loads[block.run].add(block)
+    load.generation = generation
+    return RunLoads(load, shared, list(loads.values()))
+
   def whole(self, generation: int = 0) -> Load:
     """What all runs of a generation read together, every event once.
 
@@ -146,21 +203,20 @@ class Ledger:
     tally = {entry['values']: entry['counts'] for entry in counts.to_pylist()}
     return dict(sorted(tally.items(), key=lambda entry: (-entry[1], entry[0])))
 
-  def supersede(self, run: str, archive: str | None) -> int:
-    """Takes out what this run has made obsolete; returns how many origin ranges that were.
+  def supersede(self, found: RunLoads, archive: str | None) -> int:
+    """Takes out what a run has made obsolete; returns how many origin ranges that were.
 
     Obsolete are ranges of this run's own sources that this run no longer found, and earlier
     loads of exactly the same events from other files: the same events on every board, the
     same rejects, and, where there is an archive, the same archived events to the last field.
-    Anything less than proven equal is left alone.
+    Anything less than proven equal is left alone, and so is what was written later: of two runs
+    at once one goes, never both.
     """
-    loads = self.loads()
-    mine = loads.pop(run, None)
-    if mine is None:
-      return 0
+    mine = found.load
     obsolete: set[str] = set()
-    for load in loads.values():
-      if load.sources <= mine.sources or self._same(load, mine, archive):
+    for load in found.others:
+      if load.written_us < mine.written_us and (
+          load.sources <= mine.sources or self._same(load, mine, archive)):
         obsolete |= load.origins - mine.origins
     self._remove(obsolete, archive)
     return len(obsolete)

@@ -22,6 +22,7 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 
+from leaderboard.io import disks
 from leaderboard.io.batching import BoardBatchFn, write_batches
 from leaderboard.transforms.blocks import OriginRange
 from leaderboard.transforms.boards import BoardRecord, Row
@@ -62,7 +63,16 @@ def folder_name(key: str, value: str) -> str:
 
 
 def write_table(table: pa.Table, folder: str, name: str) -> None:
-  """Writes `folder/name.parquet` at once or not at all."""
+  """Writes `folder/name.parquet` at once or not at all.
+
+  Raises:
+    DiskFull: there is no room for it.
+  """
+  with disks.told(folder):
+    _write_table(table, folder, name)
+
+
+def _write_table(table: pa.Table, folder: str, name: str) -> None:
   make_folder(folder)
   path = FileSystems.join(folder, f'{name}.parquet')
   # Readers and globs pass over names that begin with a dot or do not end in .parquet.

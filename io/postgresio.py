@@ -15,6 +15,7 @@ from psycopg import sql
 
 from leaderboard.io import secretsio
 from leaderboard.io.batching import BoardBatchFn, PublishFn, write_batches
+from leaderboard.io.disks import DiskFull
 from leaderboard.io.retry import retried
 from leaderboard.transforms.boards import BoardRecord, Row
 from leaderboard.transforms.countevents import BoardCell
@@ -269,7 +270,9 @@ class PostgresBoards:
         self._months.clear()
         raise
 
-    def give_up(error: Exception) -> PostgresUnavailable:
+    def give_up(error: Exception) -> Exception:
+      if isinstance(error, psycopg.errors.DiskFull):
+        return DiskFull(_reason(self._dsn, error), f'the disk of PostgreSQL at {shown(self._dsn)}')
       return PostgresUnavailable(f'PostgreSQL at {shown(self._dsn)} stays away: '
                                  f'{_reason(self._dsn, error)}')
 

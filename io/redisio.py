@@ -25,6 +25,7 @@ from apache_beam.metrics import Metrics
 
 from leaderboard.io import secretsio
 from leaderboard.io.batching import BoardBatchFn, PublishFn, write_batches
+from leaderboard.io.disks import DiskFull, says_full
 from leaderboard.io.retry import retried
 from leaderboard.transforms.boards import BoardRecord, Row
 from leaderboard.transforms.countevents import BoardCell
@@ -83,6 +84,8 @@ def check(url: str) -> None:
 
 
 def _unavailable(url: str, error: Exception) -> RedisUnavailable:
+  if says_full(str(error)):
+    return RedisUnavailable(str(DiskFull(str(error), f'the disk of Redis at {shown(url)}')))
   reason = str(error).rstrip('.')
   return RedisUnavailable(f'cannot use Redis at {shown(url)}: {reason}; is it running, and are '
                           f'user and password right?')
@@ -289,6 +292,14 @@ class RedisBoards:
     except redis.exceptions.OutOfMemoryError as error:
       raise RedisUnavailable(f'Redis at {shown(self._url)} is full: {error}; give it more '
                              f'maxmemory, or boards an end with --redis_ttl') from None
+    except redis.ResponseError as error:
+      _, found, reason = str(error).partition('MISCONF ')
+      if not found:   # else it cannot write its own data down
+        raise
+      if says_full(reason):
+        raise DiskFull(reason, f'the disk of Redis at {shown(self._url)}') from None
+      raise RedisUnavailable(
+          f'Redis at {shown(self._url)} cannot keep its data: {reason}') from None
 
   def _load(self) -> None:
     for text in self._scripts.values():

@@ -7,14 +7,13 @@ While the stream runs, what is under way shows as missing.
 """
 import argparse
 import dataclasses
-import json
 import pathlib
 import sys
 from collections.abc import Sequence
 
 from leaderboard.io.ledgerio import Ledger
 from leaderboard.pipelines.boardrules import resolve_windows
-from leaderboard.pipelines.checks import Parser, Problems, UsageError, whole, writable
+from leaderboard.pipelines.checks import Parser, Problems, UsageError, whole, writable, write_report
 from leaderboard.pipelines.command import command
 from leaderboard.pipelines.report import Report, whole_account
 from leaderboard.pipelines.stores import ACCOUNTED, Stores, add_store_flags, resolve_stores
@@ -50,7 +49,7 @@ def parse(argv: Sequence[str]) -> AccountJob:
   problems = Problems()
   windows = resolve_windows(problems, args)
   generation = problems.check('--generation', whole, args.generation, 0, 2**31 - 1)
-  stores = resolve_stores(problems, args)
+  stores = resolve_stores(problems, args, ('redis', 'postgres', 'parquet'), written=False)
   if args.report:
     problems.check('--report', writable, str(pathlib.Path(args.report).absolute().parent))
   if problems.found:
@@ -85,11 +84,11 @@ def run(argv: Sequence[str] | None = None) -> Report:
     report = whole_account(Ledger(stores.ledger), readers, job.windows, job.generation)
   if not report.events_read:
     raise UsageError([f'--rejects: {job.stores.ledger} holds no account of generation '
-                      f'{job.generation}; name the folder that the job writes to'])
+                      f'{job.generation}; name the folder that the job writes to, or '
+                      f'give its --parquet'])
   print(report.as_text())
   if job.report:
-    with open(job.report, 'w', encoding='utf-8') as file:
-      json.dump(report.as_json(), file, indent=2)
+    write_report(job.report, report.as_json())
   return report
 
 

@@ -59,7 +59,9 @@ def parse(argv: Sequence[str]) -> tuple[str, str | None, Stores]:
   if (args.action == 'forget') != bool(args.job):
     problems.found.append(f'job: goes with forget; got {args.action} {args.job or "without it"}')
   args.parquet = None
-  stores = resolve_stores(problems, args)
+  stores = resolve_stores(
+      problems, args, () if args.action == 'migrate' else ('redis', 'postgres'),
+      written=args.action == 'migrate')
   if problems.found:
     raise UsageError(problems.found)
   return args.action, args.job, stores

@@ -6,10 +6,8 @@
 The boards get the next generation, so they replace those that are there, whatever they hold.
 """
 import dataclasses
-import json
 import logging
 import sys
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,6 +30,7 @@ from leaderboard.pipelines.checks import (
     refuse_unknown,
     utc,
     whole,
+    write_report,
 )
 from leaderboard.pipelines.command import command
 from leaderboard.pipelines.jobs import TopKJob, check_running, out_of_reach, resolve_rules
@@ -43,7 +42,7 @@ from leaderboard.pipelines.options import (
     RunOptions,
     StoreOptions,
 )
-from leaderboard.pipelines.report import Progress, Report, run_account
+from leaderboard.pipelines.report import Progress, Report, Run, run_account, wrote_accounts
 from leaderboard.pipelines.sources import (
     Archive,
     KafkaRange,
@@ -169,26 +168,25 @@ def run(argv: Sequence[str] | None = None) -> Report:
   job = wanted.job
   logging.basicConfig()
   logging.getLogger().setLevel(job.log_level)
-  name = uuid.uuid4().hex
-  started = time.monotonic()
-  with topk.opened(job) as stores, stores.readers() as readers:
-    if job.preflight == ONLY:
+  if job.preflight == ONLY:
+    with topk.opened(job):
       return topk.tried(job)
+  with topk.opened(job) as stores, stores.readers() as readers:
     ledger = Ledger(stores.ledger)
     _refuse_open_windows(readers, wanted.to_secs)
     job = dataclasses.replace(job, generation=wanted.generation or _next_generation(ledger))
     pipeline = beam.Pipeline(options=job.beam)
-    topk.build(pipeline, job, name, stores)
-    with Progress(name, ledger):
-      pipeline.run().wait_until_finish()
-    report = run_account(name, ledger, readers, job.boards.windows, job.generation,
-                         time.monotonic() - started)
+    run = Run(uuid.uuid4().hex, job.generation, job.source.names())
+    topk.build(pipeline, job, run.name, stores)
+    with Progress(run.name, ledger, job.boards.windows):
+      result = pipeline.run()
+      result.wait_until_finish()
+    report = run_account(run, wrote_accounts(result), ledger, readers, job.boards.windows)
   print(f'generation {job.generation}: boards from {utc(wanted.from_secs)} to '
         f'{utc(wanted.to_secs)}')
   print(report.as_text())
   if job.report:
-    with open(job.report, 'w', encoding='utf-8') as file:
-      json.dump(report.as_json(), file, indent=2)
+    write_report(job.report, report.as_json())
   return report
 
 

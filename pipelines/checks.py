@@ -1,15 +1,17 @@
 """Checking what a user asked for, with the options of Beam beside our own flags."""
 import argparse
 import difflib
+import json
 import os
 import tempfile
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 
-from leaderboard.io import secretsio
+from leaderboard.io import disks, secretsio
 from leaderboard.io.flags import (
   EMBEDDED,
   Parser,
@@ -26,7 +28,7 @@ from leaderboard.transforms import sampling
 __all__ = [
     'EMBEDDED', 'FN_API_RUNNER', 'LOG_LEVELS', 'OFF', 'ON', 'ONLY', 'PREFLIGHT', 'Parser',
     'Problems', 'UsageError', 'beam_options', 'duration', 'moment', 'one_of', 'parse_known',
-    'refuse_unknown', 'utc', 'whole', 'writable']
+    'refuse_unknown', 'utc', 'whole', 'writable', 'write_report']
 
 FN_API_RUNNER = 'apache_beam.runners.portability.fn_api_runner.FnApiRunner'
 PREFLIGHT = ON, ONLY, OFF = 'on', 'only', 'off'
@@ -40,6 +42,11 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
   beam = PipelineOptions(flags)
   setup = beam.view_as(SetupOptions)
   setup.beam_plugins = [*(setup.beam_plugins or ()), sampling.__name__]
+  runner = beam.view_as(StandardOptions).runner
+  known = StandardOptions.KNOWN_RUNNER_NAMES
+  if runner and '.' not in runner and runner.lower() not in map(str.lower, known):
+    raise UsageError([f'--runner: must be one of {", ".join(known)}, or the path of a class; got '
+                      f'{runner!r}'])
   if beam.view_as(StandardOptions).runner in (None, 'FnApiRunner'):
     # Beam's own default looks for a runner to download.
     beam.view_as(StandardOptions).runner = FN_API_RUNNER
@@ -112,7 +119,7 @@ def refuse_shown_secrets(problems: Problems, beam: PipelineOptions, **flags: str
 
 
 def writable(path: str) -> None:
-  """Tries a folder of any Beam file system; a local one is made.
+  """Tries a folder of any Beam file system, and leaves nothing there: it may not exist yet.
 
   Raises:
     ValueError: nothing can be written there.
@@ -120,11 +127,15 @@ def writable(path: str) -> None:
   if '://' in path:
     _writable_elsewhere(path)
     return
+  there = os.path.abspath(path)
+  while not os.path.lexists(there):
+    there = os.path.dirname(there)
   try:
-    os.makedirs(path, exist_ok=True)
     # A name of its own: another job may be trying the same folder.
-    with tempfile.NamedTemporaryFile(dir=path, prefix='.write-probe-'):
+    with tempfile.NamedTemporaryFile(dir=there, prefix='.write-probe-'):
       pass
+  except NotADirectoryError:
+    raise ValueError(f'{there!r} is a file; name a folder') from None
   except OSError as error:
     raise ValueError(f'cannot write to {path!r}: {error.strerror}; name a folder that this user '
                      f'may write to') from None
@@ -139,6 +150,13 @@ def _writable_elsewhere(path: str) -> None:
   except Exception as error:   # of any kind that a client or its sign-in has
     raise ValueError(f'cannot write to {path!r}: {one_line(error)}; name a folder that this '
                      f'account may write to and delete from') from None
+
+
+def write_report(path: str, report: dict[str, Any]) -> None:
+  """Writes what `--report` asks for."""
+  os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+  with disks.told(f'--report: {path}'), open(path, 'w', encoding='utf-8') as file:
+    json.dump(report, file, indent=2)
 
 
 def one_line(error: BaseException) -> str:

@@ -1,41 +1,44 @@
 """What every program of this project does on the command line: exit codes, one-line errors,
-SIGTERM."""
+signals."""
 import contextlib
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from leaderboard.io import secretsio
+from leaderboard.io import interrupts, secretsio
 from leaderboard.pipelines.checks import UsageError, one_line
-
-_TERMINATED = 143   # 128 + SIGTERM, as shells tell it
 
 
 def command(name: str, job: Callable[[Sequence[str] | None], Any],
             argv: Sequence[str] | None) -> int:
   """Runs a job whose report says whether it is `balanced`; returns the exit code."""
-  stopping = threading.Event()
+  stopped: list[str] = []
 
-  def stop(*_: object) -> None:
-    stopping.set()
-    sys.exit(_TERMINATED)
+  def stop(number: int, _: object) -> None:
+    stopped.append('Ctrl-C' if number == signal.SIGINT else 'SIGTERM')
+    sys.exit(128 + number)   # as shells tell it
 
+  interrupts.begun()
+  before: dict[int, Any] = {}
   with contextlib.suppress(ValueError):   # signals belong to the main thread
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+      before[number] = signal.signal(number, stop)
   try:
     report = job(argv)
   except UsageError as error:
     return _refused(name, error)
-  except KeyboardInterrupt:
-    return 130
-  except Exception as error:
-    if stopping.is_set():   # the runner wraps the exit of the signal
-      print(f'{name}: stopped by SIGTERM; run it again to finish', file=sys.stderr)
-      return _TERMINATED
+  except (Exception, SystemExit) as error:
+    if stopped:   # the runner may have wrapped the exit
+      print(f'{name}: stopped by {stopped[0]}; run it again to finish', file=sys.stderr)
+      return 130 if stopped[0] == 'Ctrl-C' else 143
+    if isinstance(error, SystemExit):   # of --help
+      raise
     print(f'{name}: the job failed: {_first_cause(error)}', file=sys.stderr)
     return 1
+  finally:
+    for each, handler in before.items():
+      signal.signal(each, handler)
   return 0 if report.balanced else 1
 
 

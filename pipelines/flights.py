@@ -11,7 +11,7 @@ the scheduled one: most arrive out of order, as in life.
 scheduled place with a `timestamp` of null, and the main job rejects them (missing_field). The
 2,512 flights without a tail number are among them; their `aircraft` events have no `item_id`.
 """
-import argparse
+import dataclasses
 import importlib.util
 import os
 import pathlib
@@ -21,6 +21,11 @@ import zipfile
 from collections.abc import Sequence
 
 import duckdb
+
+from leaderboard.io import disks
+from leaderboard.io.flags import Parser, UsageError, argument, whole
+from leaderboard.pipelines.checks import writable
+from leaderboard.pipelines.command import command
 
 PROG = 'python -m leaderboard.pipelines.flights'
 EVENTS_PER_FLIGHT = 3
@@ -81,21 +86,39 @@ def _package_folder() -> pathlib.Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """The command line: exit code 0, 1 when the flights cannot be written."""
-  parser = argparse.ArgumentParser(
+  """The command line: exit code 0, 1 when it failed, 2 when they cannot be written there."""
+  return command('flights', run, argv)
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+  """The file that was written."""
+  path: pathlib.Path
+  balanced: bool = True
+
+
+def run(argv: Sequence[str] | None = None) -> Written:
+  """Writes the flights.
+
+  Raises:
+    UsageError: a flag is wrong, or they cannot be written there.
+  """
+  parser = Parser(
       prog=PROG, allow_abbrev=False, description='Writes the flights of New York City, 2013, as '
       'a stream of JSON lines (1,010,328 events, 230 MB).')
   parser.add_argument('--output', required=True, type=pathlib.Path, metavar='FILE',
                       help='where to write, such as data/flights.jsonl')
-  parser.add_argument('--rows', type=int, metavar='N', help='only the first N flights')
+  parser.add_argument('--rows', type=argument(whole, 1, 10**6), metavar='N',
+                      help='only the first N flights')
   args = parser.parse_args(argv)
   try:
-    write_flights(args.output, args.rows)
-  except (ModuleNotFoundError, OSError, duckdb.Error) as error:
-    print(f'flights: --output: {error}', file=sys.stderr)
-    return 1
+    writable(str(args.output.absolute().parent))
+    with disks.told(f'--output: {args.output}'):
+      write_flights(args.output, args.rows)
+  except ValueError as error:
+    raise UsageError([f'--output: {error}']) from None
   print(f'{args.output}: {args.output.stat().st_size:,} bytes')
-  return 0
+  return Written(args.output)
 
 
 if __name__ == '__main__':

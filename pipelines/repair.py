@@ -92,7 +92,7 @@ def parse(argv: Sequence[str]) -> RepairJob:
     if not getattr(args, name):
       problems.found.append(f'--{name}: is required')
   args.parquet = None
-  stores = resolve_stores(problems, args)
+  stores = resolve_stores(problems, args, ['postgres'])
   from_secs, to_secs = (text and problems.check(flag, moment, text, 'UTC')
                         for flag, text in (('--from', args.start), ('--to', args.to)))
   if problems.found:

@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from leaderboard.io.ledgerio import Ledger, Load
+from apache_beam.metrics.metric import MetricsFilter
+
+from leaderboard.io.ledgerio import ACCOUNTS_WRITTEN, Ledger, Load, RunLoads
 from leaderboard.io.rejectsio import TOO_LATE
 from leaderboard.transforms.boards import WindowSize
 from leaderboard.transforms.countevents import BoardCell
@@ -51,6 +53,8 @@ class Report:
       revisions are equal, and a store keeps the one that came first.
     largest: the board of the coarsest window with the most events.
     superseded: origin ranges of an earlier load of the same events that were taken out.
+    shared: origin ranges for which another run accounts, which read the same at the same time.
+    lost: whether this run wrote accounts of which nothing is left, so that it cannot tell.
     seconds: that the run took; 0 where more than one run is told of.
   """
   events_read: int
@@ -62,6 +66,8 @@ class Report:
   largest: BoardCell | None
   superseded: int
   seconds: float
+  shared: int = 0
+  lost: bool = False
 
   @property
   def events_counted(self) -> int:
@@ -72,7 +78,7 @@ class Report:
   def balanced(self) -> bool:
     """Whether every store accounts for every event that this run read."""
     refused = sum(self.events_rejected.values()) + self.events_too_late
-    return not (self.stores and self.conflicts) and all(
+    return not self.lost and not (self.stores and self.conflicts) and all(
         not store.missing and not store.newer and self.events_read == store.counted + refused
         for store in self.stores.values())
 
@@ -84,7 +90,8 @@ class Report:
         'boards_missing': {name: store.missing for name, store in self.stores.items()},
         'boards_newer': {name: store.newer for name, store in self.stores.items()},
         'boards_recomputed': {name: store.recomputed for name, store in self.stores.items()},
-        'boards_in_conflict': self.conflicts, 'balanced': self.balanced,
+        'boards_in_conflict': self.conflicts, 'ranges_of_another_run': self.shared,
+        'accounts_lost': self.lost, 'balanced': self.balanced,
         'seconds': round(self.seconds, 3)}
 
   def as_text(self) -> str:
@@ -101,6 +108,9 @@ class Report:
           (store.missing, 'MISSING'), (store.newer, 'already newer'),
           (store.recomputed, 'recomputed by a backfill')) if count)
       lines.append(f'{name:<10}{store.boards:>13,} boards{note}')
+    if any(store.missing for store in self.stores.values()) and not self.seconds:
+      lines.append('missing boards are under way while the job runs; if it was stopped, run it '
+                   'again to finish')
     if any(store.newer for store in self.stores.values()):
       lines.append('newer boards come from a larger input or a higher generation; raise '
                    '--generation to put this count in their place')
@@ -110,6 +120,12 @@ class Report:
                    f'window in one run, or raise --generation')
     if self.superseded:
       lines.append(f'replaced an earlier load of the same events ({self.superseded} ranges)')
+    if self.shared:
+      lines.append(f'another run of the same input at the same time accounts for {self.shared:,} '
+                   f'ranges of it; the figures are of both')
+    if self.lost:
+      lines.append('another load of the same events has replaced the accounts of this run: see its '
+                   'report, or run this one again')
     if self.stores:
       lines.append('read = counted + rejected + too late: ' + (
           'holds in every store' if self.balanced else 'DOES NOT HOLD'))
@@ -128,20 +144,52 @@ def expected_boards(load: Load, sizes: Iterable[WindowSize]) -> dict[str, dict[B
   return expected
 
 
-def close_account(run: str, ledger: Ledger, stores: Mapping[str, Store], sizes: list[WindowSize],
-                  generation: int, archive: str | None, seconds: float) -> Report:
-  """Reads the account of a finished run back from the ledger and the stores."""
-  superseded = ledger.supersede(run, archive)
-  report = run_account(run, ledger, stores, sizes, generation, seconds)
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A run, as its accounts are found again.
+
+  Attributes:
+    name: that its accounts have.
+    generation: of its boards.
+    sources: the files (or topics) that it reads, as far as they are known before.
+    started_secs: epoch seconds.
+  """
+  name: str
+  generation: int
+  sources: frozenset[str] = frozenset()
+  started_secs: float = dataclasses.field(default_factory=time.time)
+
+  def find(self, ledger: Ledger) -> RunLoads:
+    return ledger.of_run(self.name, self.generation, self.sources, self.started_secs)
+
+
+def wrote_accounts(result: Any) -> bool:
+  """Whether a finished pipeline wrote accounts at all: of empty input there are none."""
+  counters = result.metrics().query(MetricsFilter().with_name(ACCOUNTS_WRITTEN))['counters']
+  return any(counter.attempted for counter in counters)
+
+
+def close_account(run: Run, wrote: bool, ledger: Ledger, stores: Mapping[str, Store],
+                  sizes: list[WindowSize], archive: str | None) -> Report:
+  """Reads the account of a finished run back from the ledger and the stores, and takes out what
+  the run has made obsolete.
+
+  Args:
+    wrote: whether the run wrote accounts.
+  """
+  superseded = ledger.supersede(run.find(ledger), archive)
+  report = run_account(run, wrote, ledger, stores, sizes)
   return dataclasses.replace(report, superseded=superseded)
 
 
-def run_account(run: str, ledger: Ledger, stores: Mapping[str, Store], sizes: list[WindowSize],
-                generation: int, seconds: float) -> Report:
+def run_account(run: Run, wrote: bool, ledger: Ledger, stores: Mapping[str, Store],
+                sizes: list[WindowSize]) -> Report:
   """The account of one run, which leaves what earlier ones wrote."""
-  loads = ledger.loads()
-  load = loads.pop(run, Load(generation=generation))
-  return _report(load, loads.values(), ledger, stores, sizes, seconds)
+  found = run.find(ledger)
+  report = _report(found.load, found.others, ledger, stores, sizes,
+                   time.time() - run.started_secs)
+  return dataclasses.replace(report, shared=found.shared,
+                             lost=wrote and not found.load.origins)
 
 
 def whole_account(ledger: Ledger, stores: Mapping[str, Store], sizes: list[WindowSize],
@@ -200,9 +248,11 @@ def _store_account(store: Store, expected: dict[str, dict[BoardCell, int]], base
 class Progress:
   """Says on stderr every few seconds how far a running job has come: a context manager."""
 
-  def __init__(self, run: str, ledger: Ledger, every_secs: float = 5.0) -> None:
+  def __init__(self, run: str, ledger: Ledger, sizes: list[WindowSize],
+               every_secs: float = 5.0) -> None:
     self._run = run
     self._ledger = ledger
+    self._sizes = sizes
     self._every_secs = every_secs
     self._done = threading.Event()
     self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -220,5 +270,11 @@ class Progress:
     while not self._done.wait(self._every_secs):
       # A minute of grace: the clock of a file system may be another.
       load = self._ledger.loads(self._started - 60).get(self._run, Load())
-      print(f'{time.time() - self._started:6.0f} s: {load.read:,} events read, '
-            f'publishing boards', file=sys.stderr, flush=True)
+      print(f'{time.time() - self._started:6.0f} s: {self._told(load)}', file=sys.stderr,
+            flush=True)
+
+  def _told(self, load: Load) -> str:
+    if not load.read:
+      return 'reading the first block of events'
+    boards = sum(map(len, expected_boards(load, self._sizes).values()))
+    return f'{load.read:,} events read; publishing their {boards:,} boards goes on'

@@ -5,7 +5,6 @@
 """
 import argparse
 import dataclasses
-import json
 import logging
 import pathlib
 import sys
@@ -33,6 +32,7 @@ from leaderboard.pipelines.checks import (
   utc,
   whole,
   writable,
+  write_report,
 )
 from leaderboard.pipelines.command import command
 from leaderboard.pipelines.preflight import print_tried
@@ -160,7 +160,7 @@ def parse(argv: Sequence[str]) -> RollUpJob:
   generation = problems.check('--generation', whole, args.generation, 0, 2**31 - 1)
   if not args.postgres:
     problems.found.append('--postgres: is required: the store that holds the boards')
-  stores = resolve_stores(problems, args)
+  stores = resolve_stores(problems, args, ['postgres'])
   if args.report:
     problems.check('--report', writable, str(pathlib.Path(args.report).absolute().parent))
   problems.check('--preflight', one_of, args.preflight, PREFLIGHT)
@@ -264,8 +264,7 @@ def run(argv: Sequence[str] | None = None) -> RollUpReport:
       missing=missing, newer=newer, seconds=time.monotonic() - started)
   print(report.as_text())
   if job.report:
-    with open(job.report, 'w', encoding='utf-8') as file:
-      json.dump(report.as_json(), file, indent=2)
+    write_report(job.report, report.as_json())
   return report
 
 

@@ -15,9 +15,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from leaderboard.io import embedded, postgresio, redisio
+from leaderboard.io.filesio import check_folder
+from leaderboard.io.flags import argument
 from leaderboard.io.parquetio import ParquetBoards
-from leaderboard.pipelines.checks import EMBEDDED, moment, utc
-from leaderboard.transforms.boards import BoardRecord, parse_window_size
+from leaderboard.pipelines.checks import EMBEDDED, Parser, Problems, UsageError, moment, utc, whole
+from leaderboard.pipelines.command import command
+from leaderboard.transforms.boards import BoardRecord, WindowSize, parse_window_size
 from leaderboard.transforms.certify import certified, resolution
 from leaderboard.transforms.revisions import Change
 
@@ -109,41 +112,25 @@ def _resolution(board: BoardRecord, k: int) -> str:
   return resolution(lowers, uppers, board.rest_upper, board.tau, exact, k)
 
 
-def _moment(text: str) -> int:
-  """Epoch seconds of a date or time; UTC unless it says otherwise."""
-  try:
-    return moment(text, 'UTC')
-  except ValueError as error:
-    raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _window(text: str) -> Any:
+def _window(text: str) -> WindowSize:
   """A size such as `1d`, or `1d@Europe/Berlin` where a calendar is not that of UTC."""
   label, _, time_zone = text.partition('@')
-  try:
-    return parse_window_size(label, time_zone or 'UTC')
-  except ValueError as error:
-    raise argparse.ArgumentTypeError(str(error)) from None
+  return parse_window_size(label, time_zone or 'UTC')
 
 
-def _positive(text: str) -> int:
-  if not text.isdigit() or int(text) < 1:
-    raise argparse.ArgumentTypeError(f'must be a whole number from 1, got {text!r}')
-  return int(text)
-
-
-def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+  parser = Parser(
       prog=PROG, epilog=EPILOG, allow_abbrev=False, description='Prints a stored board.',
       formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--store', required=True, choices=['redis', 'postgres', 'parquet'])
   parser.add_argument('--tenant', default='default', help='tenant_id (default: default)')
   parser.add_argument('--event_type', required=True, help='such as flight')
-  parser.add_argument('--window', required=True, type=_window,
+  parser.add_argument('--window', required=True, type=argument(_window),
                       help='window size, such as 1d, 1h_every_1m (sliding) or 1mo@Europe/Berlin')
-  parser.add_argument('--at', required=True, type=_moment,
+  parser.add_argument('--at', required=True, type=argument(moment, 'UTC'),
                       help='a moment inside the window, UTC: 2013-07-01 or 2013-07-01T14:30Z')
-  parser.add_argument('--k', default=10, type=_positive, help='rows to print (default 10)')
+  parser.add_argument('--k', default=10, type=argument(whole, 1, 2**24),
+                      help='rows to print (default 10)')
   parser.add_argument('--format', default='table', choices=['table', 'json', 'csv'])
   parser.add_argument('--redis', default=EMBEDDED, metavar='URL', help='(default: embedded)')
   parser.add_argument('--postgres', default=EMBEDDED, metavar='DSN', help='(default: embedded)')
@@ -153,12 +140,17 @@ def _parser() -> argparse.ArgumentParser:
   return parser
 
 
-def _read(args: argparse.Namespace, stack: contextlib.ExitStack
+@dataclasses.dataclass(frozen=True)
+class Shown:
+  """Whether there was a board to show."""
+  balanced: bool
+
+
+def _read(args: argparse.Namespace, data_dir: pathlib.Path, stack: contextlib.ExitStack
           ) -> tuple[BoardRecord | None, Change | None, bool | None]:
-  data_dir = pathlib.Path(args.data_dir).absolute()
   store: Any
   if args.store == 'parquet':
-    store = ParquetBoards(args.parquet or str(data_dir / 'parquet'))
+    store = ParquetBoards(args.parquet)
   elif args.store == 'redis':
     url = args.redis
     if url == EMBEDDED:
@@ -181,21 +173,42 @@ def _read(args: argparse.Namespace, stack: contextlib.ExitStack
   return record, store.read_change(*board), final
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """The command line: exit code 0, 1 when there is no such board, 2 on a wrong flag or store."""
+def _check_place(args: argparse.Namespace, data_dir: pathlib.Path) -> None:
+  """Sees that a store which is a folder is there.
+
+  Raises:
+    UsageError: it is not.
+  """
+  problems = Problems()
+  if args.store == 'parquet':
+    problems.check('--parquet', check_folder, args.parquet)
+  elif getattr(args, args.store) == EMBEDDED:
+    problems.check('--data_dir', embedded.check_there, data_dir, args.store)
+  if problems.found:
+    raise UsageError(problems.found)
+
+
+def run(argv: Sequence[str] | None = None) -> Shown:
+  """Prints the board.
+
+  Raises:
+    UsageError: a flag is wrong or the store is out of reach.
+  """
   args = _parser().parse_args(argv)
+  data_dir = pathlib.Path(args.data_dir).absolute()
+  args.parquet = args.parquet or str(data_dir / 'parquet')
+  _check_place(args, data_dir)
   try:
     with contextlib.ExitStack() as stack:
-      board, change, final = _read(args, stack)
+      board, change, final = _read(args, data_dir, stack)
   except (embedded.EmbeddedServerError, redisio.RedisUnavailable,
           postgresio.PostgresUnavailable) as error:
-    print(f'show: --{args.store}: {error}', file=sys.stderr)
-    return 2
+    raise UsageError([f'--{args.store}: {error}']) from None
   if board is None:
     print(f'show: {args.store} holds no board of tenant {args.tenant!r}, event type '
           f'{args.event_type!r}, window {args.window.label} at '
           f'{utc(args.window.start(args.at))}', file=sys.stderr)
-    return 1
+    return Shown(balanced=False)
   if args.k > len(board.rows) and board.rest_upper:
     print(f'show: --k: the store keeps {len(board.rows)} rows of this board; the rest is not '
           f'ranked', file=sys.stderr)
@@ -205,7 +218,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(as_csv(board, args.k))
   else:
     print(as_table(board, args.k, change, final))
-  return 0
+  return Shown(balanced=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """The command line: exit code 0, 1 when there is no such board, 2 on a wrong flag or store."""
+  return command('show', run, argv)
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ same, a million events over 16 merged shards. The answer is that of the next har
 point: at least as many items, at most as skewed.
 """
 import argparse
+import dataclasses
 import importlib.resources
 import json
 import re
@@ -14,6 +15,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from leaderboard.io.flags import Parser, UsageError, argument, whole
+from leaderboard.pipelines.command import command
 from leaderboard.transforms.parameters import Parameters
 
 PROG = 'python -m leaderboard.pipelines.size'
@@ -70,29 +73,47 @@ def recommended(rows: list[dict[str, Any]], memory: int | None) -> dict[str, Any
 def _memory(text: str) -> int:
   match = _MEMORY.fullmatch(text)
   if not match:
-    raise argparse.ArgumentTypeError(
-        f'must be a whole number of B, KiB, MiB or GiB, such as 64KiB; got {text!r}')
+    raise ValueError(f'must be a whole number of B, KiB, MiB or GiB, such as 64KiB; got {text!r}')
   return int(match[1]) * _BYTES[match[2]]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """The command line: exit code 0, 2 when there is no answer."""
-  parser = argparse.ArgumentParser(
+def _skew(text: str) -> float:
+  try:
+    return float(text)
+  except ValueError:
+    raise ValueError(f'must be a number such as 1.05; got {text!r}') from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Sized:
+  """What was found: rows of `predictions`."""
+  rows: list[dict[str, Any]]
+  balanced: bool = True
+
+
+def run(argv: Sequence[str] | None = None) -> Sized:
+  """Prints what was measured, and what to take.
+
+  Raises:
+    UsageError: a flag is wrong, or nothing was measured there.
+  """
+  parser = Parser(
       prog=PROG, epilog=EPILOG, allow_abbrev=False, description=__doc__.split('\n')[0],
       formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument('--k', type=int, default=100, help='rows wanted (default 100)')
-  parser.add_argument('--distinct', type=int, required=True, help='different items of a board')
-  parser.add_argument('--skew', type=float, required=True,
+  parser.add_argument('--k', type=argument(whole, 1, 2**24), default=100,
+                      help='rows wanted (default 100)')
+  parser.add_argument('--distinct', type=argument(whole, 1, 2**53), required=True,
+                      help='different items of a board')
+  parser.add_argument('--skew', type=argument(_skew), required=True,
                       help='exponent of the power law, weight ~ rank ** -skew: 0.6 is nearly '
                       'flat, 1 is common, 1.5 is steep')
-  parser.add_argument('--memory', type=_memory, metavar='SIZE',
+  parser.add_argument('--memory', type=argument(_memory), metavar='SIZE',
                       help='most bytes of a stored board, such as 64KiB')
   args = parser.parse_args(argv)
   try:
     rows = predictions(args.k, args.distinct, args.skew)
   except ValueError as error:
-    print(f'size: {error}', file=sys.stderr)
-    return 2
+    raise UsageError([str(error)]) from None
   best = recommended(rows, args.memory)
   print('candidates     stored  exact up to  recall  bracket width')
   for row in rows:
@@ -100,12 +121,16 @@ def main(argv: Sequence[str] | None = None) -> int:
           f'{row["recall"]:>6.2f}  {100 * row["bracket_width"]:>11.3f} %'
           f'{"  <" if row is best else ""}')
   if best is None:
-    print('size: --memory: no measured size is that small', file=sys.stderr)
-    return 2
+    raise UsageError(['--memory: no measured size is that small'])
   if args.distinct <= 2 * Parameters().candidates:
     print('The default profile counts that many items exactly.')
   print(f'Recommended: --candidates={best["candidates"]}')
-  return 0
+  return Sized(rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """The command line: exit code 0, 2 when there is no answer."""
+  return command('size', run, argv)
 
 
 if __name__ == '__main__':

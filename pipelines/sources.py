@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from leaderboard.io import kafkaclient, kafkaio, secretsio
 from leaderboard.io.archiveio import ReadArchive, archived_folders
-from leaderboard.io.filesio import ReadBlocks, local_path, match_files
+from leaderboard.io.filesio import ReadBlocks, find_files, local_path, match_files
 from leaderboard.io.replayio import ReplayFiles
 from leaderboard.pipelines.checks import (
   FN_API_RUNNER,
@@ -50,6 +50,10 @@ class Source:
     """(flag, path) of the files that it reads."""
     return []
 
+  def names(self) -> frozenset[str]:
+    """What it reads, as origins name it; empty where that is known only while it is read."""
+    return frozenset()
+
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     """The events as EventBlock."""
     raise NotImplementedError
@@ -73,6 +77,9 @@ class Files(Source):
   def paths(self) -> list[tuple[str, str]]:
     return _input_paths(self.patterns)
 
+  def names(self) -> frozenset[str]:
+    return _file_names(self.patterns)
+
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     return pipeline | 'ReadFiles' >> ReadBlocks(self.patterns)
 
@@ -90,6 +97,9 @@ class Replay(Source):
 
   def paths(self) -> list[tuple[str, str]]:
     return _input_paths(self.patterns)
+
+  def names(self) -> frozenset[str]:
+    return _file_names(self.patterns)
 
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     return pipeline | 'ReplayFiles' >> ReplayFiles(
@@ -173,6 +183,10 @@ class PubSub(Source):
       rejects | 'DeadLetters' >> pubsubio.WriteRejectsToPubSub(self.dead_letters)
 
 
+def _file_names(patterns: str) -> frozenset[str]:
+  return frozenset(file.path for file in find_files(patterns))
+
+
 def _files_probe(patterns: str) -> Probe:
   return Probe('--input', patterns, functools.partial(match_files, patterns))
 
@@ -204,6 +218,9 @@ class Archive(Source):
 
   def paths(self) -> list[tuple[str, str]]:
     return [('--archive', self.root)]
+
+  def names(self) -> frozenset[str]:
+    return frozenset(archived_folders(self.root, self.from_secs, self.to_secs))
 
   def read(self, pipeline: beam.Pipeline, rules: CountingRules) -> beam.PCollection:
     return pipeline | 'ReadArchive' >> ReadArchive(self.root, self.from_secs, self.to_secs)

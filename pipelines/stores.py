@@ -8,13 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 
 from leaderboard.io import embedded, filesio, postgresio, redisio
+from leaderboard.io.disks import DiskFull, full_disk
 from leaderboard.io.parquetio import ParquetBoards, WriteToParquet
+from leaderboard.io.rejectsio import REJECTS
 from leaderboard.pipelines.checks import (
     EMBEDDED,
     OFF,
     ON,
+    ONLY,
     Problems,
     UsageError,
     one_of,
@@ -83,13 +87,15 @@ class Stores:
   folders: tuple[tuple[str, str], ...] = ()
 
   def probes(self) -> list[Probe]:
-    """The servers and folders to be tried; an embedded server shows itself when it starts."""
+    """The servers and folders to be tried, of which none is started or made."""
     servers = [
-        Probe(f'--{name}', shown(url), functools.partial(check, url))
+        Probe(f'--{name}', self._place(name, url, shown(url)),
+              functools.partial(embedded.check_installed, name) if url == EMBEDDED
+              else functools.partial(check, url))
         for name, url, shown, check in (
             ('redis', self.redis, redisio.shown, redisio.check),
             ('postgres', self.postgres, postgresio.shown, postgresio.check))
-        if url and url != EMBEDDED]
+        if url]
     return servers + [Probe(flag, folder, functools.partial(writable, folder))
                       for flag, folder in self.folders]
 
@@ -99,8 +105,8 @@ class Stores:
     PostgreSQL up to date.
 
     Args:
-      preflight: `only` leaves the schema of a server of others alone, `off` tries none of them
-        either.
+      preflight: `only` starts and changes nothing, `off` tries nothing and leaves the schema of a
+        server of others alone.
       others: is tried at the same time.
 
     Yields:
@@ -111,6 +117,11 @@ class Stores:
     """
     with contextlib.ExitStack() as stack:
       problems = [] if preflight == OFF else failures([*others, *self.probes()])
+      if preflight == ONLY and not problems:
+        yield self
+        return
+      if problems:
+        raise UsageError(problems)
       redis, postgres = self.redis, self.postgres
       try:
         if redis == EMBEDDED:
@@ -124,9 +135,25 @@ class Stores:
         problems.append(f'--postgres: {error}')
       if problems:
         raise UsageError(problems)
-      if postgres and (preflight == ON or self.postgres == EMBEDDED):
-        postgresio.migrate(postgres)
-      yield dataclasses.replace(self, redis=redis, postgres=postgres)
+      try:
+        if postgres and (preflight == ON or self.postgres == EMBEDDED):
+          postgresio.migrate(postgres)
+        yield dataclasses.replace(self, redis=redis, postgres=postgres)
+      except Exception as error:
+        if full := full_disk(error):
+          raise DiskFull(full.reason, self._flagged(full.place)) from None
+        raise
+
+  def _flagged(self, place: str) -> str:
+    """A place with the flag that names it."""
+    for name, option in (('redis', self.redis), ('postgres', self.postgres)):
+      if place.startswith(f'the disk of {embedded.NAMES[name]} '):
+        return f'--data_dir: {self.data_dir / name}' if option == EMBEDDED else f'--{name}: {place}'
+    # The longest: one may lie in another.
+    for flag, folder in sorted(self.folders, key=lambda named: -len(named[1])):
+      if place.startswith(folder):
+        return f'{flag}: {place}'
+    return place
 
   @contextlib.contextmanager
   def readers(self) -> Iterator[dict[str, Any]]:
@@ -168,7 +195,7 @@ class Stores:
       yield f'postgres  {self._place("postgres", self.postgres, postgresio.shown(opened.postgres))}'
     if self.parquet:
       yield f'parquet   {self.parquet}'
-    yield f'rejects   {self.ledger}'
+    yield f'rejects   {FileSystems.join(self.ledger, REJECTS)}'
 
   def _place(self, name: str, option: str, shown: str) -> str:
     if option == EMBEDDED:
@@ -183,8 +210,14 @@ def add_store_flags(parser: Any, names: tuple[str, ...]) -> None:
     group.add_argument(f'--{name}', **_FLAGS[name])
 
 
-def resolve_stores(problems: Problems, args: argparse.Namespace | Any) -> Stores:
-  """What the flags of `add_store_flags` say; what is wrong goes to `problems`."""
+def resolve_stores(problems: Problems, args: argparse.Namespace | Any,
+                   read: Sequence[str] = (), written: bool = True) -> Stores:
+  """What the flags of `add_store_flags` say; what is wrong goes to `problems`.
+
+  Args:
+    read: stores that are there already, since the program reads them.
+    written: whether it writes to folders.
+  """
   data_dir = pathlib.Path(args.data_dir).absolute()
   parquet = args.parquet and filesio.local_path(args.parquet)
   rejects = getattr(args, 'rejects', None)
@@ -196,6 +229,10 @@ def resolve_stores(problems: Problems, args: argparse.Namespace | Any) -> Stores
     folders[ledger] = '--rejects' if rejects else '--data_dir'
   if parquet:
     folders[parquet] = '--parquet'
+  problems.check('--data_dir', embedded.check_there, data_dir, *(
+      name for name in read if getattr(args, name, None) == EMBEDDED))
+  if parquet and 'parquet' in read:
+    problems.check('--parquet', filesio.check_folder, parquet)
   ttl_secs = problems.check('--redis_ttl', _ttl_secs, getattr(args, 'redis_ttl', ''))
   policy = getattr(args, 'on_redis_failure', FAIL)
   problems.check('--on_redis_failure', one_of, policy, (FAIL, SKIP))
@@ -204,7 +241,7 @@ def resolve_stores(problems: Problems, args: argparse.Namespace | Any) -> Stores
                           'from')
   return Stores(redis=args.redis, postgres=args.postgres, parquet=parquet, ledger=ledger,
                 data_dir=data_dir, redis_ttl_secs=ttl_secs, skip_redis=policy == SKIP,
-                folders=tuple((flag, folder) for folder, flag in folders.items()))
+                folders=tuple((flag, folder) for folder, flag in folders.items() if written))
 
 
 def _ttl_secs(text: str) -> dict[str, int]:

@@ -38,6 +38,9 @@ def resolve_stream(problems: Problems, flags: Any, standard: Any) -> Stream:
   if early and standard.streaming and standard.runner == FN_API_RUNNER:
     problems.found.append(f'--early: FnApiRunner has no clock to publish by; leave --early out or '
                           f'take another --runner, got --early={flags.early}')
+  if early and not standard.streaming:
+    problems.found.append(f'--early: goes with --streaming; a job whose input ends publishes once; '
+                          f'got --early={flags.early} alone')
   return Stream(
       early_secs=early or None, max_future_secs=max_future, clamp_future=flags.future == 'clamp',
       hot_key_shards=shards, hot_deltas=hotkeys.HOT_DELTAS if automatic else 0)

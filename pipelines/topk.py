@@ -3,10 +3,8 @@
     python -m leaderboard.pipelines.topk --input=events.jsonl --redis=embedded
 """
 import contextlib
-import json
 import logging
 import sys
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,11 +16,11 @@ from leaderboard.io.ledgerio import Ledger, WriteAccounts
 from leaderboard.io.parquetio import WriteArchive
 from leaderboard.io.rejectsio import REJECTS, TOO_LATE, WriteRejects
 from leaderboard.pipelines import runners, show
-from leaderboard.pipelines.checks import EMBEDDED, ONLY
+from leaderboard.pipelines.checks import EMBEDDED, ONLY, write_report
 from leaderboard.pipelines.command import command
 from leaderboard.pipelines.jobs import TopKJob, parse
 from leaderboard.pipelines.preflight import print_tried
-from leaderboard.pipelines.report import Progress, Report, close_account
+from leaderboard.pipelines.report import Progress, Report, Run, close_account, wrote_accounts
 from leaderboard.pipelines.stores import Stores
 from leaderboard.transforms.countevents import CountEvents
 from leaderboard.transforms.finality import Finality
@@ -91,19 +89,19 @@ def run(argv: Sequence[str] | None = None) -> Report:
   job = parse(sys.argv[1:] if argv is None else argv, PROG)
   logging.basicConfig()
   logging.getLogger().setLevel(job.log_level)
-  name = uuid.uuid4().hex
-  started = time.monotonic()
   with opened(job) as stores:
     if job.preflight == ONLY:
       return tried(job)
     ledger = Ledger(stores.ledger)
     pipeline = beam.Pipeline(options=job.beam)
-    build(pipeline, job, name, stores)
-    with Progress(name, ledger):
-      pipeline.run().wait_until_finish()
+    run = Run(uuid.uuid4().hex, job.generation, job.source.names())
+    build(pipeline, job, run.name, stores)
+    with Progress(run.name, ledger, job.boards.windows):
+      result = pipeline.run()
+      result.wait_until_finish()
     with stores.readers() as readers:
-      report = close_account(name, ledger, readers, job.boards.windows, job.generation,
-                             stores.parquet, time.monotonic() - started)
+      report = close_account(run, wrote_accounts(result), ledger, readers, job.boards.windows,
+                             stores.parquet)
       print(report.as_text())
       if report.largest and readers:
         tenant_id, event_type, start = report.largest
@@ -115,8 +113,7 @@ def run(argv: Sequence[str] | None = None) -> Report:
   if EMBEDDED in (job.stores.redis, job.stores.postgres):
     print(f'Read any board with: {show.PROG} --help')
   if job.report:
-    with open(job.report, 'w', encoding='utf-8') as file:
-      json.dump(report.as_json(), file, indent=2)
+    write_report(job.report, report.as_json())
   return report
 
 

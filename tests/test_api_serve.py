@@ -13,7 +13,7 @@ import serving
 
 from leaderboard.api.examples import LEADERBOARD
 from leaderboard.api.settings import Settings, parse
-from leaderboard.io import redisio
+from leaderboard.io import embedded, redisio
 from leaderboard.io.flags import UsageError
 
 
@@ -64,6 +64,8 @@ def running(tmp_path, *flags):
 @pytest.mark.slow
 @pytest.mark.parametrize('signal_', [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_it_and_its_servers(servers_folder, signal_):
+  with embedded.start_redis(servers_folder), embedded.start_postgres(servers_folder):
+    pass   # as a job left them
   with running(servers_folder, '--redis=embedded', '--postgres=embedded') as (process, url):
     ready = httpx.get(f'{url}readyz')
     assert ready.json() == {'status': 'ok', 'stores': {'redis': 'ok', 'postgres': 'ok'}}

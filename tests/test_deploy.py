@@ -175,7 +175,7 @@ def test_redis_starts_as_the_compose_file_starts_it(tmp_path):
   command = documents('compose.yaml')[0]['services']['redis']['command']
   port = embedded._free_port()
   with open(tmp_path / 'log', 'wb') as log:
-    process = embedded._launch([str(get_binary_path()), *command[1:], '--port', str(port),
+    process = processes.launch([str(get_binary_path()), *command[1:], '--port', str(port),
                                 '--dir', str(tmp_path)], log)
   try:
     with redis.Redis(port=port) as client:

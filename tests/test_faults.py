@@ -306,8 +306,8 @@ LIMITED = """
 import resource, signal, sys
 from leaderboard.pipelines import flights, topk
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-sys.exit(topk.main(sys.argv[1:]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(topk.main(sys.argv[2:]))
 """
 
 
@@ -317,11 +317,12 @@ def test_disk_that_takes_no_more_leaves_no_half_file_and_the_next_run_mends_it(
   root = tmp_path / 'parquet'
   flags = [f'--input={sample_events}', '--windows=1h', f'--parquet={root}',
            f'--data_dir={tmp_path}']
-  done = subprocess.run([sys.executable, '-c', LIMITED, *flags], capture_output=True, text=True,
-                        timeout=120)
+  done = subprocess.run([sys.executable, '-c', LIMITED, '20000', *flags], capture_output=True,
+                        text=True, timeout=120)
   assert done.returncode == 1
-  assert done.stderr.splitlines()[-1].startswith('topk: the job failed: ')
-  assert 'File too large' in done.stderr.splitlines()[-1]
+  told = done.stderr.splitlines()[-1]
+  assert told.startswith(f'topk: the job failed: --parquet: {root}/')
+  assert ' is full; make room and run it again (File too large' in told
   assert list(root.rglob('*.part')) == []
   for path in root.rglob('*.parquet'):
     pq.ParquetFile(path).read()   # whole
@@ -330,3 +331,31 @@ def test_disk_that_takes_no_more_leaves_no_half_file_and_the_next_run_mends_it(
   archived = sum(len(block.data) for folder in archived_folders(str(root), START, 2 * START)
                  for block in read_folder(folder, START, 2 * START))
   assert archived == report.events_counted == 3459
+
+
+@pytest.mark.slow
+def test_disk_that_has_no_room_for_postgres_is_told_in_one_line(sample_events, tmp_path):
+  done = subprocess.run(
+      [sys.executable, '-c', LIMITED, '500000', f'--input={sample_events}', '--windows=1h',
+       f'--data_dir={tmp_path}', '--postgres=embedded'],
+      capture_output=True, text=True, timeout=120)
+  (told,) = done.stderr.splitlines()
+  assert told.startswith(f"topk: --postgres: PostgreSQL did not start on '{tmp_path}/postgres': ")
+  assert told.endswith('; its disk is full; make room and run it again') and done.returncode == 2
+
+
+@pytest.mark.slow
+def test_disk_that_has_no_room_for_redis_is_told_in_one_line(sample_events, tmp_path, capsys):
+  flags = [f'--input={sample_events}', '--windows=1h', f'--data_dir={tmp_path}']
+  with embedded.start_redis(tmp_path) as server, redis.Redis.from_url(server.url) as client:
+    client.config_set('appendonly', 'no')
+    # What the server opens next to append to; every write to it finds no room.
+    (tmp_path / 'redis' / 'appendonlydir' / 'temp-appendonly.aof.incr').symlink_to('/dev/full')
+    client.config_set('appendonly', 'yes')
+    for store, code, told in (
+        ('embedded', 1, f'the job failed: --data_dir: {tmp_path}/redis is full; make room'),
+        (server.url, 2, f'--redis: the disk of Redis at {server.url} is full; make room')):
+      assert topk.main([*flags, f'--redis={store}']) == code
+      last = capsys.readouterr().err.splitlines()[-1]
+      assert last.startswith(f'topk: {told} and run it again (')
+      assert 'Errors writing to the AOF file: No space left on device' in last

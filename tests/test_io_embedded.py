@@ -1,5 +1,6 @@
 """Embedded servers: one per data folder, shared while it runs, its data there next time."""
 import concurrent.futures
+import contextlib
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import psycopg
 import pytest
 import redis
 
-from leaderboard.io import embedded
+from leaderboard.io import embedded, keeper
 
 
 def test_redis_keeps_its_data_for_the_next_start(tmp_path):
@@ -20,12 +21,57 @@ def test_redis_keeps_its_data_for_the_next_start(tmp_path):
     assert client.get('kept') == b'yes'
 
 
-def test_second_start_shares_the_redis_that_runs_and_leaves_it_running(tmp_path):
-  with embedded.start_redis(tmp_path) as first:
-    with embedded.start_redis(tmp_path) as second:
-      assert (second.url, second.started) == (first.url, False)
-    with redis.Redis.from_url(first.url) as client:
-      assert client.ping()
+@pytest.mark.parametrize('start', [embedded.start_redis, embedded.start_postgres])
+def test_second_start_shares_the_server_that_runs(tmp_path, start):
+  with start(tmp_path) as first, start(tmp_path) as second:
+    assert (second.url, second.started) == (first.url, False)
+  assert not alive(first.url)
+
+
+def alive(url):
+  try:
+    if url.startswith('redis'):
+      with redis.Redis.from_url(url) as client:
+        return client.ping()
+    psycopg.connect(url).close()
+    return True
+  except (redis.ConnectionError, psycopg.OperationalError):
+    return False
+
+
+@contextlib.contextmanager
+def user(folder, name):
+  """(URL, process) of a program that uses a server until its standard input ends."""
+  program = ('import pathlib, sys\n'
+             'from leaderboard.io import embedded\n'
+             f'with embedded.start_{name}(pathlib.Path({str(folder)!r})) as server:\n'
+             '  print(server.url, flush=True)\n'
+             '  sys.stdin.read()\n')
+  with subprocess.Popen([sys.executable, '-c', program], stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE, text=True) as process:
+    yield process.stdout.readline().strip(), process
+
+
+@pytest.mark.parametrize('name', ['redis', 'postgres'])
+@pytest.mark.parametrize('crash', [False, True])
+@pytest.mark.slow
+def test_the_last_user_stops_the_server_whoever_started_it(tmp_path, name, crash):
+  with user(tmp_path, name) as (url, first), user(tmp_path, name) as (same, second):
+    assert url == same
+    if crash:
+      first.kill()
+    first.communicate()
+    assert alive(url)
+    second.communicate()
+  assert not alive(url)
+
+
+def test_redis_whose_users_were_all_killed_stops(tmp_path):
+  with user(tmp_path, 'redis') as (url, first), user(tmp_path, 'redis') as (_, second):
+    first.kill()
+    second.kill()
+  with keeper.locked(tmp_path / 'redis' / keeper.KEEPING):   # as soon as it is gone
+    assert not alive(url)
 
 
 def test_redis_outlives_the_thread_that_started_it(tmp_path):
@@ -58,14 +104,6 @@ def test_postgres_keeps_its_data_for_the_next_start(tmp_path, name):
   with embedded.start_postgres(tmp_path / name) as server, psycopg.connect(
       server.url) as connection:
     assert connection.execute('select n from kept').fetchone() == (7,)
-
-
-@pytest.mark.slow
-def test_second_start_shares_the_postgres_that_runs_and_leaves_it_running(tmp_path):
-  with embedded.start_postgres(tmp_path) as first:
-    with embedded.start_postgres(tmp_path) as second:
-      assert (second.url, second.started) == (first.url, False)
-    psycopg.connect(first.url).close()
 
 
 @pytest.mark.slow

@@ -1,16 +1,21 @@
 """The ledger: what all runs read together, however restarts cut it."""
 import random
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from leaderboard.io import ledgerio, parquetio
 from leaderboard.io.ledgerio import Ledger
 from leaderboard.io.rejectsio import TOO_LATE, _RejectsFn
+from leaderboard.pipelines.report import Run, run_account
 from leaderboard.transforms.blocks import OriginRange
+from leaderboard.transforms.boards import parse_window_size
 from leaderboard.transforms.countevents import Account, RefusedBlock
 from leaderboard.transforms.events import Refused
 
 BOARD = ('acme', 'play', 0)
+SIZES = [parse_window_size('1h')]
 
 
 @pytest.fixture
@@ -68,3 +73,50 @@ def test_any_number_of_restarts_reads_every_event_once(write, tmp_path, seed):
       cuts.append(place)
     end = max(end, place)
   assert Ledger(str(tmp_path)).whole().read == end
+
+
+def test_two_runs_at_once_both_tell_the_whole_input_and_take_nothing_from_each_other(
+    write, tmp_path):
+  for start in (0, 100, 200):
+    write('first', start, start + 100)
+  write('second', 100, 200)
+  written = write('second', 0, 100)
+  ledger = Ledger(str(tmp_path))
+  for run, shared in (('first', 2), ('second', 1)):
+    found = ledger.of_run(run, 0, ['kafka://t'], since_secs=1)
+    assert (found.load.read, found.shared, found.others) == (300, shared, [])
+    assert ledger.supersede(found, None) == 0
+  # A run that came after both has not read what they wrote.
+  write('third', 0, 100)
+  later = ledger.of_run('third', 0, ['kafka://t'], since_secs=6)
+  assert (later.load.read, later.shared, len(later.others)) == (100, 0, 2)
+  assert written in later.load.origins and ledger.supersede(later, None) == 2
+
+
+def test_a_run_without_accounts_of_its_own_tells_those_of_its_sources(write, tmp_path):
+  for start in (0, 100):
+    write('first', start, start + 100)
+    write('second', start, start + 100)
+  ledger = Ledger(str(tmp_path))
+  told = run_account(Run('first', 0, frozenset(['kafka://t']), 1), True, ledger, {}, SIZES)
+  assert (told.events_read, told.shared, told.lost, told.balanced) == (200, 2, False, True)
+  # Of sources that no one knew before, nothing is left to tell.
+  told = run_account(Run('first', 0, started_secs=1), True, ledger, {}, SIZES)
+  assert (told.events_read, told.lost, told.balanced) == (0, True, False)
+  assert 'has replaced the accounts of this run' in told.as_text()
+  told = run_account(Run('empty', 0), False, ledger, {}, SIZES)   # as of empty input
+  assert (told.events_read, told.lost, told.balanced) == (0, False, True)
+
+
+def test_of_two_loads_of_the_same_events_the_earlier_goes_whoever_asks(write, tmp_path):
+  write('first', 0, 100)
+  write('second', 0, 100, partition=1)
+  for path in (tmp_path / 'accounts').iterdir():   # the same events, from files of other names
+    table = pq.read_table(path, partitioning=None)
+    name = f'file-{table["partition"][0]}'
+    pq.write_table(table.set_column(
+        table.column_names.index('source'), 'source', pa.array([name] * len(table))), path)
+  ledger = Ledger(str(tmp_path))
+  assert ledger.supersede(ledger.of_run('first', 0, [], 0), None) == 0
+  assert ledger.supersede(ledger.of_run('second', 0, [], 0), None) == 1
+  assert list(ledger.loads()) == ['second']

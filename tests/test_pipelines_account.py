@@ -28,11 +28,12 @@ def test_account_shows_a_lost_board(streamed, redis_url, capsys):
   with redis.Redis.from_url(redis_url) as client:
     client.delete(next(client.scan_iter('topk:*:1h:*:board')))
   assert account.main(streamed) == 1
-  assert '1 MISSING' in capsys.readouterr().out
+  out = capsys.readouterr().out
+  assert '1 MISSING' in out and 'if it was stopped, run it again to finish' in out
 
 
 def test_account_of_nothing_is_an_error(tmp_path, redis_url):
-  with pytest.raises(UsageError, match='--rejects: .* holds no account of generation 3'):
+  with pytest.raises(UsageError, match='--rejects: .* no account of generation 3; .* --parquet'):
     account.run([f'--data_dir={tmp_path}', f'--redis={redis_url}', '--generation=3'])
 
 

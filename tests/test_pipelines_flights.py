@@ -57,4 +57,12 @@ def test_small_sample_is_a_stretch_of_the_stream(stream):
 def test_missing_package_is_named(monkeypatch, tmp_path, capsys):
   monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
   assert flights.main([f'--output={tmp_path / "flights.jsonl"}']) == 1
-  assert capsys.readouterr().err.startswith('flights: --output: the flights come with a package')
+  assert capsys.readouterr().err.startswith(
+      'flights: the job failed: the flights come with a package')
+
+
+def test_place_that_cannot_be_is_told_with_a_remedy(capsys):
+  assert flights.main(['--output=/proc/nope/flights.jsonl']) == 2
+  error = capsys.readouterr().err
+  assert error.startswith("flights: --output: cannot write to '/proc/nope': ")
+  assert 'name a folder that this user may write to' in error and error.count('\n') == 1

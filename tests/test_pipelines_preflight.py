@@ -39,7 +39,8 @@ def test_everything_broken_is_told_at_once_and_in_little_time(tmp_path, capsys, 
 
 def test_what_is_in_reach_is_listed_and_left_as_it_was(sample_events, tmp_path, capsys, redis_url,
                                                        empty_dsn):
-  flags = [f'--redis={redis_url}', f'--postgres={empty_dsn}', f'--parquet={tmp_path}/boards']
+  flags = [f'--redis={redis_url}', f'--postgres={empty_dsn}', f'--parquet={tmp_path}/boards',
+           f'--report={tmp_path}/reports/report.json']
   assert topk.main([f'--input={sample_events}', '--preflight=only', *flags]) == 0
   told = capsys.readouterr().out.splitlines()
   assert told[0] == 'preflight: source and stores are in reach, and the options are right'
@@ -50,7 +51,25 @@ def test_what_is_in_reach_is_listed_and_left_as_it_was(sample_events, tmp_path, 
         "select count(*) from pg_tables where schemaname = 'public'").fetchone() == (0,)
   with redis.Redis.from_url(redis_url) as client:
     assert client.dbsize() == 0
-  assert not list((tmp_path / 'boards').iterdir())
+  assert os.listdir(tmp_path) == []
+
+
+def test_embedded_servers_are_listed_and_not_started(sample_events, tmp_path, capsys):
+  flags = ['--redis=embedded', '--postgres=embedded', f'--data_dir={tmp_path}/data',
+           '--preflight=only']
+  assert topk.main([f'--input={sample_events}', *flags]) == 0
+  assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == [
+      '--input', '--redis', '--postgres', '--data_dir']
+  assert os.listdir(tmp_path) == []
+
+
+def test_a_place_that_cannot_be_is_one_error(sample_events, tmp_path, capsys):
+  (tmp_path / 'file').touch()
+  for place, told in (('/proc/x', "cannot write to '/proc/x': "),
+                      (f'{tmp_path}/file', f"'{tmp_path}/file' is a file; name a folder")):
+    assert topk.main([f'--input={sample_events}', f'--data_dir={place}', '--redis=embedded']) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f'topk: --data_dir: {told}') and error.count('\n') == 1
 
 
 def test_other_programs_have_the_same_preflight(tmp_path, capsys, redis_url, empty_dsn):

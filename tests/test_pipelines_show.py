@@ -84,3 +84,9 @@ def test_schema_of_an_older_release_is_named_in_one_line(empty_dsn, capsys):
   error = capsys.readouterr().err
   assert 'lacks the current schema, which a run of the job brings' in error
   assert error.count('\n') == 1
+
+
+def test_wrong_flag_is_told_in_one_line_by_its_name(capsys):
+  assert show.main(['--store=redis', '--event_type=play', '--window=1q', '--at=2013-07-01']) == 2
+  error = capsys.readouterr().err
+  assert error.startswith('show: --window: a window size must be') and error.count('\n') == 1

@@ -23,8 +23,12 @@ def test_recommendation_fits_the_memory(capsys):
     (['--distinct=5', '--skew=0.1'], '--skew: must be at least 0.6'),
     (['--distinct=99999999', '--skew=1'], '--distinct: must be at most 1000000'),
     (['--distinct=5', '--skew=1', '--k=5000'], '--k: must be at most 1000'),
+    (['--distinct=5', '--skew=1', '--k=abc'], '--k: must be a whole number from 1 to 16777216'),
+    (['--distinct=5', '--skew=steep'], "--skew: must be a number such as 1.05; got 'steep'"),
+    (['--skew=1'], 'the following arguments are required: --distinct'),
     (['--distinct=5', '--skew=1', '--memory=1B'], '--memory: no measured size is that small'),
 ])
 def test_question_beyond_the_measurements_is_refused_by_name(flags, problem, capsys):
   assert size.main(flags) == 2
-  assert capsys.readouterr().err.startswith(f'size: {problem}')
+  error = capsys.readouterr().err
+  assert error.startswith(f'size: {problem}') and error.count('\n') == 1

@@ -10,11 +10,14 @@ import sys
 import duckdb
 import pytest
 
-from leaderboard.io.ledgerio import Ledger
+from leaderboard.io.archiveviews import open_archive
+from leaderboard.io.ledgerio import Ledger, Load
 from leaderboard.io.parquetio import ParquetBoards, archive_files, read_tables
 from leaderboard.io.postgresio import PostgresBoards
 from leaderboard.io.redisio import RedisBoards
 from leaderboard.pipelines import show, topk
+from leaderboard.pipelines.report import Progress
+from leaderboard.transforms.boards import parse_window_size
 
 SAMPLE = pathlib.Path(__file__).parent / 'data' / 'flights-sample.jsonl.gz'
 SIZES = {'1m': 60, '5m': 300, '1h': 3600, '1d': 86_400}
@@ -91,7 +94,8 @@ def test_every_board_of_every_store_equals_an_independent_query(run_job, stores)
       'events_read': 6000, 'events_counted': 3459, 'events_rejected': {'missing_field': 2541},
       'events_too_late': 0, 'boards_written': dict.fromkeys(stores, len(expected)),
       'boards_missing': dict.fromkeys(stores, 0), 'boards_newer': dict.fromkeys(stores, 0),
-      'boards_recomputed': dict.fromkeys(stores, 0), 'boards_in_conflict': 0, 'balanced': True,
+      'boards_recomputed': dict.fromkeys(stores, 0), 'boards_in_conflict': 0,
+      'ranges_of_another_run': 0, 'accounts_lost': False, 'balanced': True,
       'seconds': report['seconds']}
   coarse = {key: rows for key, rows in expected.items() if key[0] in ('1h', '1d')}
   assert stored_boards(stores['parquet'], coarse) == coarse
@@ -126,6 +130,22 @@ def test_twice_and_split_in_another_order_leaves_the_same_and_no_second_copy(
   assert collections.Counter(row['data'] + b'\n' for row in rejects) == collections.Counter(
       line for line in lines if json.loads(line)['timestamp'] is None)
   assert {row['source'] for row in rejects} == {str(path) for path in parts.iterdir()}
+
+
+def test_rejects_are_a_view_of_the_folder_that_the_job_tells(tmp_path, capsys):
+  assert topk.main([f'--input={SAMPLE}', '--windows=1h', f'--parquet={tmp_path}']) == 0
+  assert f'rejects   {tmp_path}/rejects' in capsys.readouterr().out.splitlines()
+  # As a replay that cut elsewhere would leave it: the same origins in another file.
+  (first,) = (tmp_path / 'rejects').glob('*.parquet')
+  (tmp_path / 'rejects' / 'again.parquet').write_bytes(first.read_bytes())
+  with open_archive(tmp_path) as archive:
+    assert archive.sql('select reason, field, count(*) from rejects group by all').fetchall() == [
+        ('missing_field', 'timestamp', 2541)]
+    ((event,),) = archive.sql('select decode(data) from rejects limit 1').fetchall()
+    assert json.loads(event)['timestamp'] is None
+    assert archive.sql('select * from too_late').fetchall() == []
+    assert archive.sql('select * from too_late').columns == [
+        'reason', 'field', 'data', 'source', 'partition', 'offset']
 
 
 @pytest.mark.slow
@@ -337,3 +357,25 @@ def test_preflight_tells_everything_at_once_and_runs_nothing(sample_events, tmp_
                     f'--data_dir={tmp_path}']) == 0
   assert capsys.readouterr().out.startswith('preflight: source and stores are in reach')
   assert not list(tmp_path.glob('accounts/*'))
+
+
+def test_progress_tells_events_and_their_boards(tmp_path, capsys):
+  progress = Progress('run', Ledger(str(tmp_path)), [parse_window_size('1h'),
+                                                     parse_window_size('1d')])
+  assert progress._told(Load()) == 'reading the first block of events'
+  load = Load(read=7, counted=collections.Counter(
+      {('a', 'b', 0): 3, ('a', 'b', 3600): 2, ('a', 'c', 0): 2}))
+  assert progress._told(load) == '7 events read; publishing their 5 boards goes on'
+
+
+@pytest.mark.parametrize(('flags', 'told'), [
+    (['--runner=NoRunner'], '--runner: must be one of DataflowRunner, '),
+    (['--early=1s'], '--early: goes with --streaming; '),
+    (['--input={folder}'], "--input: '{folder}' is a folder; give {folder}/*.jsonl"),
+    (['--parquet={folder}/file'], "--parquet: '{folder}/file' is a file; name a folder")])
+def test_small_mistakes_are_told_by_their_flag_in_one_line(flags, told, tmp_path, capsys):
+  (tmp_path / 'file').touch()
+  assert topk.main([f'--input={SAMPLE}', f'--rejects={tmp_path}', '--preflight=only',
+                    *(flag.format(folder=tmp_path) for flag in flags)]) == 2
+  error = capsys.readouterr().err
+  assert error.startswith(f'topk: {told.format(folder=tmp_path)}') and error.count('\n') == 1

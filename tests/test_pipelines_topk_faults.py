@@ -1,5 +1,6 @@
 """The main job under faults: stopped, killed, its store gone; run again, it ends the same."""
 import gzip
+import json
 import pathlib
 import signal
 import subprocess
@@ -85,10 +86,18 @@ def test_redis_that_dies_fails_the_job_by_name_and_running_again_mends_it(
 
 @pytest.mark.slow
 def test_two_copies_of_a_job_at_once_end_as_one(large_input, tmp_path, redis_url):
-  command = [sys.executable, '-m', 'leaderboard.pipelines.topk',
-             *flags(large_input, tmp_path, f'--redis={redis_url}')]
-  jobs = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-          for _ in range(2)]
-  assert {job.wait(120) for job in jobs} <= {0, 1}
+  reports = [tmp_path / 'first.json', tmp_path / 'second.json']
+  jobs = [subprocess.Popen(
+      [sys.executable, '-m', 'leaderboard.pipelines.topk',
+       *flags(large_input, tmp_path, f'--redis={redis_url}', f'--report={report}')],
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for report in reports]
+  ended = [(*job.communicate(timeout=120), job.returncode) for job in jobs]
+  for (out, err, code), path in zip(ended, reports, strict=True):
+    report = json.loads(path.read_text())
+    assert (code, report['balanced'], report['events_read']) == (0, True, 6000 * COPIES), out + err
+    assert (report['events_counted'], report['accounts_lost']) == (3459 * COPIES, False)
+    # The one that ended first may have been alone with its accounts.
+    assert ('another run of the same input' in out) == bool(report['ranges_of_another_run'])
+    assert f'read      {6000 * COPIES:>13,} events' in out
   assert topk.main(flags(large_input, tmp_path, f'--redis={redis_url}')) == 0
   check_whole(tmp_path, redis_url)

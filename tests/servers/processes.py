@@ -1,13 +1,15 @@
 """Java servers as child processes: started with a log, waited for, and gone when the test is."""
+import concurrent.futures
 import dataclasses
 import pathlib
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import IO, TypeVar
 
-from leaderboard.io import embedded
+from leaderboard.io import embedded, keeper
 from servers import cache
 
 T = TypeVar('T')
@@ -84,8 +86,26 @@ def wait_for(what: str, look: Callable[[], T], secs: float, *servers: Server) ->
   return found
 
 
-# As the embedded servers are started: they end with this process, however that happens.
-launch = embedded._launch
+def launch(command: list[str], log: IO[bytes]) -> subprocess.Popen:
+  """Starts a process that ends when ours is gone, whichever thread asked for it."""
+  started: concurrent.futures.Future[subprocess.Popen] = concurrent.futures.Future()
+
+  def run() -> None:
+    try:
+      process = subprocess.Popen(
+          command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+          start_new_session=True, preexec_fn=keeper.end_with_parent)
+    except OSError as error:
+      started.set_exception(error)
+      return
+    started.set_result(process)
+    process.wait()
+
+  # What the kernel takes for the parent is the thread that forks: this one outlives its caller.
+  threading.Thread(target=run, daemon=True).start()
+  return started.result()
+
+
 free_port = embedded._free_port
 
 
