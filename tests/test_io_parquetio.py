@@ -5,7 +5,7 @@ import random
 import pyarrow as pa
 import pytest
 
-from leaderboard.io import parquetio
+from leaderboard.io import disks, parquetio
 from leaderboard.transforms.blocks import OriginRange
 from leaderboard.transforms.countevents import KeptBlock
 
@@ -58,7 +58,7 @@ def test_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
   def full(*_, **__):
     raise OSError(28, 'No space left on device')
   monkeypatch.setattr(parquetio.pq, 'write_table', full)
-  with pytest.raises(OSError, match='No space left'):
+  with pytest.raises(disks.DiskFull, match='folder is full; make room and run it again'):
     parquetio.write_table(pa.table({'a': [1]}), str(tmp_path / 'folder'), 'name')
   assert list((tmp_path / 'folder').iterdir()) == []
 
