@@ -243,7 +243,9 @@ def test_launcher_tries_everything_and_changes_nothing(image, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_launcher_tells_what_is_wrong_in_one_line(monkeypatch, capsys):
+def test_launcher_tells_what_is_wrong_in_one_line(monkeypatch, capsys, tmp_path):
+  (tmp_path / 'postgres').mkdir()
+  (tmp_path / 'postgres' / 'PG_VERSION').touch()   # a server of an earlier job
   kafka = ['--kafka=kafka-1:9092', '--topics=events', '--preflight=off']
   for launch, name, flags, told in (
       (topk.launch, 'topk', [*kafka, '--redis=embedded'],
@@ -253,7 +255,7 @@ def test_launcher_tells_what_is_wrong_in_one_line(monkeypatch, capsys):
       (topk.launch, 'topk', [*kafka, '--redos=redis://:hidden-word@cache'],
        'topk: --redos=redis://:***@cache: unknown option'),
       (backfill.launch, 'backfill', ['--preflight=off'], 'backfill: --from: is required'),
-      (rollup.launch, 'rollup', ['--postgres=embedded'],
+      (rollup.launch, 'rollup', ['--postgres=embedded', f'--data_dir={tmp_path}'],
        'rollup: --redis, --postgres: embedded servers end'),
       (topk.launch, 'topk', [*kafka, '--allowed_latenes=2h'],
        'topk: --allowed_latenes=2h: unknown option; did you mean --allowed_lateness? --help')):
