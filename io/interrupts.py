@@ -16,7 +16,7 @@ _PACKAGE, _SCRIPTS = 'leaderboard.', 'topk-'
 
 def until_begun() -> None:
   """Has a signal end this program at once, if it is one of ours: nothing has begun yet."""
-  if _program():
+  if PROGRAM:
     for number in _CODES:
       with contextlib.suppress(ValueError):   # signals belong to the main thread
         signal.signal(number, _end)
@@ -40,8 +40,11 @@ def _program() -> str | None:
 
 
 def _end(number: int, _: FrameType | None) -> None:
-  name = _program() or pathlib.Path(sys.argv[0]).stem
   how = 'Ctrl-C' if number == signal.SIGINT else 'SIGTERM'
   # Neither an exception, which an import may swallow, nor print, which may be under way.
-  os.write(2, f'{name}: stopped by {how} before it began\n'.encode())
+  os.write(2, f'{PROGRAM}: stopped by {how} before it began\n'.encode())
   os._exit(_CODES[signal.Signals(number)])
+
+
+# Told once: what `sys.argv` begins with changes when the program does.
+PROGRAM = _program()

@@ -1,6 +1,8 @@
 """What every program of this project does on the command line: exit codes, one-line errors,
 signals."""
+import atexit
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +15,26 @@ from leaderboard.pipelines.checks import UsageError, one_line
 def command(name: str, job: Callable[[Sequence[str] | None], Any],
             argv: Sequence[str] | None) -> int:
   """Runs a job whose report says whether it is `balanced`; returns the exit code."""
+  codes: list[int] = []
+  if interrupts.PROGRAM:
+    # The first that is registered runs last: servers have been stopped by then.
+    atexit.register(_end, codes)
+  codes.append(_run(name, job, argv))
+  return codes[0]
+
+
+def _end(codes: list[int]) -> None:
+  """Ends the process of a job that is over. The interpreter's own end aborts now and then, when a
+  thread of a library's wants it once more, and the job would seem to have failed."""
+  if codes:
+    with contextlib.suppress(OSError):   # nobody reads on
+      sys.stdout.flush()
+      sys.stderr.flush()
+    os._exit(codes[0])
+
+
+def _run(name: str, job: Callable[[Sequence[str] | None], Any],
+         argv: Sequence[str] | None) -> int:
   stopped: list[str] = []
 
   def stop(number: int, _: object) -> None:
