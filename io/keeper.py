@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 USERS, STARTING, KEEPING = '.users', '.lock', '.keeper'
 _STOP_SECS = 30
@@ -60,15 +61,17 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def keep(folder: pathlib.Path, command: list[str]) -> None:
-  """Runs the server; returns when it has ended."""
+def keep(folder: pathlib.Path, command: list[str]) -> NoReturn:
+  """Runs the server until it has ended, and then ends this process."""
   with locked(folder / KEEPING):
     (folder / KEEPING).write_text(str(os.getpid()))
     # Not a thread's: what the kernel takes for the parent is the thread that forks.
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=end_with_parent)
     signal.signal(signal.SIGTERM, lambda *_: _end(process))
     threading.Thread(target=_end_unused, args=(folder, process), daemon=True).start()
-    process.wait()
+    code = process.wait()
+    # With the lock held: who waits for it may delete the folder, in which the thread still looks.
+    os._exit(0 if code == 0 else 1)
 
 
 def _end(process: subprocess.Popen) -> None:
@@ -80,14 +83,16 @@ def _end(process: subprocess.Popen) -> None:
 
 def _end_unused(folder: pathlib.Path, process: subprocess.Popen) -> None:
   """Ends the server whose users have all gone without a word."""
-  while True:
-    with locked(folder / USERS):
-      pass
-    with locked(folder / STARTING):
-      if not in_use(folder):   # somebody may have come just before
-        _end(process)
-        process.wait()
-        return
+  with contextlib.suppress(FileNotFoundError):   # the folder was deleted: nobody can come
+    while True:
+      with locked(folder / USERS):
+        pass
+      with locked(folder / STARTING):
+        if not in_use(folder):   # somebody may have come just before
+          _end(process)
+          process.wait()
+          return
+  _end(process)
 
 
 if __name__ == '__main__':

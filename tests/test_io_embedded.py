@@ -1,6 +1,8 @@
 """Embedded servers: one per data folder, shared while it runs, its data there next time."""
 import concurrent.futures
 import contextlib
+import fcntl
+import shutil
 import subprocess
 import sys
 
@@ -92,6 +94,23 @@ def test_redis_that_was_killed_starts_again_with_its_data(tmp_path):
   subprocess.run(['kill', '-9', str(pid)], check=True)
   with embedded.start_redis(tmp_path) as again, redis.Redis.from_url(again.url) as client:
     assert again.started and client.get('kept') == b'yes'
+
+
+def test_folder_may_be_deleted_as_soon_as_its_server_is_left(tmp_path):
+  for number in range(10):
+    with embedded.start_redis(tmp_path / str(number)):
+      pass
+    shutil.rmtree(tmp_path / str(number))   # fails where somebody still makes files
+
+
+def test_server_whose_folder_is_deleted_ends_with_its_user(tmp_path):
+  with user(tmp_path, 'redis') as (url, process):
+    keeping = open(tmp_path / 'redis' / keeper.KEEPING)   # noqa: SIM115
+    shutil.rmtree(tmp_path / 'redis')
+    process.kill()
+  with keeping:
+    fcntl.flock(keeping, fcntl.LOCK_EX)   # as soon as the keeper is gone
+  assert not alive(url)
 
 
 # One is beyond what the path of a socket may hold; the other holds what shells and URLs read.
