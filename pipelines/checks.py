@@ -1,6 +1,7 @@
 """Checking what a user asked for, with the options of Beam beside our own flags."""
 import argparse
 import difflib
+import importlib.util
 import json
 import os
 import tempfile
@@ -47,10 +48,26 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
   if runner and '.' not in runner and runner.lower() not in map(str.lower, known):
     raise UsageError([f'--runner: must be one of {", ".join(known)}, or the path of a class; got '
                       f'{runner!r}'])
+  if runner and runner.rpartition('.')[2].lower() == 'dataflowrunner' and not installed(
+      'google.cloud.dataflow'):
+    raise UsageError(['--runner: Dataflow needs another package: '
+                      "pip install 'topk-leaderboard[dataflow]'"])
   if beam.view_as(StandardOptions).runner in (None, 'FnApiRunner'):
     # Beam's own default looks for a runner to download.
     beam.view_as(StandardOptions).runner = FN_API_RUNNER
   return beam
+
+
+def installed(module: str) -> bool:
+  """Whether a package is there, whatever others share its name space.
+
+  >>> installed('json.decoder'), installed('json.nothing'), installed('nothing.at.all')
+  (True, False, False)
+  """
+  try:
+    return importlib.util.find_spec(module) is not None
+  except ModuleNotFoundError:   # of what it is in
+    return False
 
 
 def parse_known(shown: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -1,7 +1,6 @@
 """Where events come from: each source says what it is and reads itself as blocks of events."""
 import dataclasses
 import functools
-import importlib.util
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from leaderboard.pipelines.checks import (
   FN_API_RUNNER,
   Problems,
   duration,
+  installed,
   leaves_this_machine,
   moment,
   one_line,
@@ -280,16 +280,11 @@ def _resolve_pubsub(problems: Problems, flags: Any, follow: Any) -> PubSub:
   problems.check('--subscription', _check_path, flags.subscription, 'subscriptions')
   if follow.dead_letters:
     problems.check('--dead_letters', _check_path, follow.dead_letters, 'topics')
-  if _pubsub_missing():
+  if not installed('google.cloud.pubsub'):
     problems.found.append('--subscription: Pub/Sub needs another package: '
                           "pip install 'topk-leaderboard[dataflow]'")
   return PubSub(flags.subscription, flags.timestamp_attribute, flags.id_label,
                 follow.dead_letters)
-
-
-def _pubsub_missing() -> bool:
-  return importlib.util.find_spec('google') is None or (
-      importlib.util.find_spec('google.cloud.pubsub') is None)
 
 
 def _check_path(path: str, kind: str) -> None:

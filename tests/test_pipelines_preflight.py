@@ -1,5 +1,6 @@
 """Preflight: everything that a job needs is tried, told at once, and nothing is changed."""
 import os
+import sys
 import threading
 import time
 
@@ -167,3 +168,16 @@ def test_folder_of_another_file_system_is_written_to_and_left_clean(tmp_path):
   (tmp_path / 'file').touch()
   with pytest.raises(ValueError, match=f"^cannot write to 'elsewhere://{tmp_path}/file': .*Errno"):
     writable(f'elsewhere://{tmp_path}/file')
+
+
+@pytest.mark.parametrize(('flag', 'needs'), [
+    ('--runner=DataflowRunner', 'Dataflow'), (f'--subscription={SUBSCRIPTION}', 'Pub/Sub')])
+def test_missing_packages_of_google_are_named(flag, needs, tmp_path, monkeypatch, capsys):
+  for module in ('dataflow', 'pubsub'):   # another test may have imported them
+    monkeypatch.delitem(sys.modules, f'google.cloud.{module}', raising=False)
+  monkeypatch.setitem(sys.modules, 'google.cloud', None)   # `google` itself comes with protobuf
+  source = [] if 'subscription' in flag else ['--input=gs://bucket/x']
+  assert topk.main([flag, *source, f'--rejects={tmp_path}', '--preflight=off']) == 2
+  assert capsys.readouterr().err == (
+      f"topk: {flag.split('=')[0]}: {needs} needs another package: "
+      "pip install 'topk-leaderboard[dataflow]'\n")
