@@ -1,9 +1,11 @@
 """A board ranked as columns is the board that its summary reports as an object."""
 import collections
+import dataclasses
 import random
 
 import pytest
 
+from leaderboard.transforms import wire
 from leaderboard.transforms.boards import Row, WindowSize
 from leaderboard.transforms.columnar import sum_encoded
 from leaderboard.transforms.heavyhitters import HeavyHitters
@@ -12,6 +14,12 @@ from leaderboard.transforms.ranking import rank_board
 MINUTE = WindowSize('1m', 60)
 # Beyond the basic plane, a lone surrogate: the order of their UTF-8 is that of their code points.
 HEADS = ['', 'a', 'é', '\U0001f600', '\ud800', 'a\x00']
+
+
+def summary_of(items):
+  summary = HeavyHitters()
+  summary.extend(items)
+  return summary
 
 
 def summaries(rng):
@@ -41,6 +49,13 @@ def test_a_record_tells_what_the_summary_tells(seed):
   assert record.summary == summary.to_bytes()
   assert (record.window_start, record.window_end, record.generation) == (120, 180, 7)
   assert not rank_board(('t', 'e', 120), MINUTE, encoded, keep, 7, summaries=False).summary
+
+
+def test_a_summary_in_which_an_item_stands_twice_is_no_board():
+  found = wire.decode(sum_encoded([summary_of('aaabb').to_bytes()]))
+  twice = wire.encode(dataclasses.replace(found, text=b'aa'), compress=False)
+  with pytest.raises(wire.CorruptSummary, match='stands twice'):
+    rank_board(('t', 'e', 0), MINUTE, twice, 10, 0)
 
 
 def test_an_empty_pane_makes_no_board():

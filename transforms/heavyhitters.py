@@ -285,8 +285,8 @@ class HeavyHitters:
     return [state.items[place] for place in order.tolist()], lowers[order], uppers[order]
 
 
-def check_columns(found: wire.Columns) -> None:
-  """Tells whether a summary may have such content, but for items that stand twice.
+def check_columns(found: wire.Columns) -> Parameters:
+  """The parameters of a summary that may have such content, but for items that stand twice.
 
   Raises:
     wire.CorruptSummary: none has.
@@ -294,7 +294,8 @@ def check_columns(found: wire.Columns) -> None:
   if found.kind == wire.SKETCH:
     raise wire.CorruptSummary('it is a Count-Min sketch alone')
   try:
-    Parameters(found.candidates, found.depth, found.width, found.seed, found.batch)
+    parameters = Parameters(
+        found.candidates, found.depth, found.width, found.seed, found.batch)
   except ValueError as error:
     raise wire.CorruptSummary(f'the content is that of no summary: {error}') from None
   if found.kind == wire.EXACT:
@@ -304,6 +305,7 @@ def check_columns(found: wire.Columns) -> None:
   elif max(found.tau, *(int(np.max(values.view(np.uint64), initial=0))
                         for values in (found.lowers + found.spans, found.table))) > found.total:
     raise wire.CorruptSummary('a bound is beyond the total')
+  return parameters
 
 
 def from_columns(found: wire.Columns) -> HeavyHitters:
@@ -312,8 +314,7 @@ def from_columns(found: wire.Columns) -> HeavyHitters:
   Raises:
     wire.CorruptSummary: no summary has such content.
   """
-  check_columns(found)
-  summary = HeavyHitters(found.candidates, found.depth, found.width, found.seed, found.batch)
+  summary = HeavyHitters.of(check_columns(found))
   try:
     items = found.items()
   except ValueError as error:

@@ -14,7 +14,6 @@ from leaderboard.transforms.countmin import estimates
 from leaderboard.transforms.hashing import columns_of_bytes
 from leaderboard.transforms.heavyhitters import check_columns
 from leaderboard.transforms.merging import cut
-from leaderboard.transforms.parameters import Parameters
 
 _BY_RANK = pc.SortOptions([('lower', 'descending'), ('item', 'ascending')])
 
@@ -25,15 +24,19 @@ def rank_board(board: BoardCell, size: WindowSize, encoded: bytes, keep: int,
 
   Args:
     summaries: whether the record brings its summary, or an empty one.
+
+  Raises:
+    wire.CorruptSummary: no summary has such content.
   """
   found = wire.decode(encoded)
   if not found.events:
     return None
-  check_columns(found)
+  parameters = check_columns(found)
+  if pc.count_distinct(found.texts()).as_py() != len(found.lengths):
+    raise wire.CorruptSummary('an item stands twice')
   exact = found.kind == wire.EXACT
   found = ranked(found if exact else cut(found))
   uppers = _upper_bounds(found)
-  parameters = Parameters(found.candidates, found.depth, found.width, found.seed, found.batch)
   tenant_id, event_type, start = board
   return BoardRecord(
       tenant_id=tenant_id, event_type=event_type, window_size=size.label, window_start=start,
