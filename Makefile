@@ -39,13 +39,13 @@ check: .venv/ready-test
 	cd .venv/types && ../bin/mypy --config-file ../../pyproject.toml
 	$(RUN) -m pytest -m 'not slow' -q
 
-.venv/ready-boards: .venv/bin/python setup.py constraints.txt
+.venv/ready-boards: .venv/bin/python setup.py constraints.txt transforms/plainlines.c
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[api,embedded,flights]'
 	@touch $@
 
 # mypy does not see editable installs (but strict ones, which miss every module added later): it
 # runs where a link makes the rooms `leaderboard.*`, and `io` is still the standard library's.
-.venv/ready-test: .venv/bin/python setup.py constraints.txt
+.venv/ready-test: .venv/bin/python setup.py constraints.txt transforms/plainlines.c
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[api,bench,dataflow,embedded,flights,test]'
 	@mkdir -p .venv/types && ln -sfn ../.. .venv/types/leaderboard
 	@touch $@ .venv/ready-boards

@@ -3,12 +3,19 @@
 `leaderboard` itself is a namespace package, so the rooms stay at the root of the
 repository (`io/` is imported as `leaderboard.io`).
 """
+import sys
+
 import setuptools
 
 ROOMS = ['transforms', 'io', 'pipelines', 'templates', 'api']
 
 packages = setuptools.find_packages(
     include=[pattern for room in ROOMS for pattern in (room, room + '.*')])
+
+# Where no compiler is at hand, events are counted without it: the same, at a third of the speed.
+plainlines = setuptools.Extension(
+    'leaderboard.transforms._plainlines', ['transforms/plainlines.c'], optional=True,
+    extra_compile_args=[] if sys.platform == 'win32' else ['-O3', '-fvisibility=hidden'])
 
 setuptools.setup(
     name='topk-leaderboard',
@@ -18,6 +25,7 @@ setuptools.setup(
     python_requires='>=3.10',
     package_dir={'leaderboard': '.'},
     packages=['leaderboard.' + package for package in packages],
+    ext_modules=[plainlines],
     package_data={
         **{'leaderboard.' + room: ['py.typed'] for room in ROOMS},
         'leaderboard.api': ['py.typed', 'page/*'],

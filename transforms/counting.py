@@ -1,8 +1,8 @@
 """Counts one block of events: a columnar delta per (board, base window), and the rest by name.
 
-DuckDB parses and groups the block in one statement. What is no event is set apart, by rows or by
-texts; a second statement, only where there is any, finds those rows, and `events.judge` names the
-fault of each.
+Lines that are plain are counted by compiled code. The others, and rows of tables, are parsed and
+grouped by DuckDB in one statement. What is no event is set apart, by rows or by texts; a second
+statement, only where there is any, finds those rows, and `events.judge` names the fault of each.
 """
 import dataclasses
 import functools
@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from leaderboard.transforms import events, lines
+from leaderboard.transforms import events, lines, plainlines
 from leaderboard.transforms.blockquery import BlockQuery, columns_of
 from leaderboard.transforms.blocks import BlockFiles, EventBlock, OriginRange, StoredRows
 from leaderboard.transforms.cells import Cell, cut_cells
+from leaderboard.transforms.columnar import sum_encoded
 from leaderboard.transforms.countingrules import CountingRules
 from leaderboard.transforms.events import Refused
 
@@ -59,19 +60,41 @@ class BlockCounter:
     self._connection.close()
 
   def count(self, block: EventBlock) -> CountedBlock:
-    if isinstance(block.data, bytes | memoryview):
-      return self._count_lines(block, memoryview(block.data))
-    return self._count_rows(block, block.data)
+    if not isinstance(block.data, bytes | memoryview):
+      return self._count_rows(block, block.data)
+    data = memoryview(block.data)
+    if not plainlines.fits(self._rules):
+      return self._count_lines(block, data)
+    plain = plainlines.count(data, block, self._rules)
+    latest_ms = None if block.read_secs is None else _no_later(plain.latest_ms, block)
+    read = sum(cell.events for cell in plain.cells)
+    if not len(plain.odd):
+      return CountedBlock(block.origin, read, plain.cells, [], [], None, latest_ms)
+    rest = _rest(block, data, plain.odd)
+    counted = self._count_lines(rest, memoryview(rest.data))
+    counted.read += read
+    counted.cells = _joined(plain.cells + counted.cells)
+    counted.latest_ms = _newest(latest_ms, counted.latest_ms)
+    return counted
 
   def latest_secs(self, block: EventBlock) -> int | None:
     """The newest event time in a block that is in range, epoch seconds; None when there is none.
 
     An event of the future tells no more than the moment when it was read.
     """
-    data = [memoryview(block.data)] if isinstance(block.data, bytes | memoryview) else \
-        self._table(block.data)
-    with BlockQuery(self._connection, self._files, data, block, self._rules) as query:
-      latest_ms = query.latest_ms()
+    latest_ms = None
+    if isinstance(block.data, bytes | memoryview):
+      data = memoryview(block.data)
+      if plainlines.fits(self._rules):
+        plain = plainlines.count(data, block, self._rules)
+        latest_ms = _no_later(plain.latest_ms, block)
+        block = _rest(block, data, plain.odd)
+        data = memoryview(block.data)
+      rows: list[memoryview] | pa.Table = [data] if len(data) else []
+    else:
+      rows = self._table(block.data)
+    with BlockQuery(self._connection, self._files, rows, block, self._rules) as query:
+      latest_ms = _newest(latest_ms, query.latest_ms())
     return None if latest_ms is None else latest_ms // 1000
 
   def event_times(self, block: EventBlock) -> np.ndarray:
@@ -82,6 +105,19 @@ class BlockCounter:
     """
     assert block.offsets is not None and isinstance(block.data, bytes | memoryview)
     data = memoryview(block.data)
+    if not plainlines.fits(self._rules):
+      return self._event_times(block, data)
+    times, odd = plainlines.event_times(data, block, self._rules)
+    if block.read_secs is not None:
+      times = np.minimum(times, block.read_secs * 1000)
+    if len(odd):
+      rest = _rest(block, data, odd)
+      times[odd[:, 2]] = self._event_times(rest, memoryview(rest.data))
+    return times
+
+  def _event_times(self, block: EventBlock, data: memoryview) -> np.ndarray:
+    """The same, of lines of which none need be plain."""
+    assert block.offsets is not None
     holes, _ = self._holes(data)
     times = np.full(len(block.offsets), -1, np.int64)
     pieces = [data[start:end] for start, end in lines.pieces_between(len(data), holes)]
@@ -217,3 +253,42 @@ class BlockCounter:
 def _lines_of_rows(data: memoryview, count: int, holes: list[tuple[int, int]]) -> np.ndarray:
   """Of a block of messages, one a line: the line of every row, for holes that give no row."""
   return np.delete(np.arange(count), [lines.count_lines(data[:start]) for start, _ in holes])
+
+
+def _rest(block: EventBlock, data: memoryview, odd: np.ndarray) -> EventBlock:
+  """The block of those lines alone, each with the offset that it has in its source.
+
+  Args:
+    odd: see `plainlines.PlainLines`.
+  """
+  starts, ends, numbers = odd.T
+  raw = None
+  if block.raw:
+    raw = {place: block.raw[line] for place, line in enumerate(numbers.tolist())
+           if line in block.raw}
+  return dataclasses.replace(
+      block, data=b''.join([bytes(data[start:end]) + b'\n' for start, end in zip(
+          starts.tolist(), ends.tolist(), strict=True)]),
+      offsets=starts + block.origin.start if block.offsets is None else block.offsets[numbers],
+      late=None if block.late is None else block.late[numbers], raw=raw)
+
+
+def _joined(cells: list[Cell]) -> list[Cell]:
+  """One cell for each board and base window."""
+  found: dict[tuple[str, str, int], list[Cell]] = {}
+  for cell in cells:
+    found.setdefault(cell[:3], []).append(cell)
+  return [same[0] if len(same) == 1 else same[0]._replace(
+      events=sum(cell.events for cell in same), delta=sum_encoded(cell.delta for cell in same))
+          for same in found.values()]
+
+
+def _no_later(latest_ms: int | None, block: EventBlock) -> int | None:
+  """A moment, but no later than when the block was read."""
+  if latest_ms is None or block.read_secs is None:
+    return latest_ms
+  return min(latest_ms, block.read_secs * 1000)
+
+
+def _newest(*moments: int | None) -> int | None:
+  return max((moment for moment in moments if moment is not None), default=None)

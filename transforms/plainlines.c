@@ -1,0 +1,713 @@
+/* Counts the plain lines of a block: those whose meaning is beyond doubt.
+
+A line is plain when it is strict JSON (RFC 8259) in valid UTF-8, holds a good event of the
+contract in range and in time, no field of the contract twice, and no escape in one. It is counted
+here in one pass over its bytes. Every other line is told by its place, and judged elsewhere: what
+is accepted here must be a part of what is accepted there, with the same meaning.
+
+Reading may go up to PADDING bytes beyond a line: the last lines of a block are read from a copy.
+No line is read beyond its newline, which stands in no token. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#if defined(__GNUC__)
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define PREFETCH(x) __builtin_prefetch(x)
+#else
+#define LIKELY(x) (x)
+#define UNLIKELY(x) (x)
+#define PREFETCH(x)
+#endif
+
+#if defined(_WIN32)
+#define PUBLIC __declspec(dllexport)
+#else
+#define PUBLIC __attribute__((visibility("default")))
+#endif
+
+typedef uint8_t byte;
+
+enum { PADDING = 64, MAX_DEPTH = 64, SLOTS = 32, SLOT_BYTES = 32, RING = 32 };
+enum { MAX_TYPE = 50, MAX_TENANT = 64, MAX_ITEM = 512 };   /* bytes; see events.py */
+#define MAX_WEIGHT 1000000000000LL
+enum { EPOCH_MS, EPOCH_S, RFC3339 };
+enum { TYPE, TIME, ITEM, TENANT, WEIGHT, OTHER };
+
+/* Read by plainlines.py too: the same fields in the same order. */
+typedef struct {
+  int64_t format;         /* of the timestamp */
+  int64_t base_ms;        /* length of the base window */
+  int64_t min_ms, end_ms; /* moments in range: [min_ms, end_ms) */
+  int64_t min_start_ms;   /* windows that start before it are too late */
+  int64_t max_line;       /* bytes */
+  uint64_t seed;          /* of the hashes: what stands in an input must not choose its places */
+} Rules;
+
+typedef struct {
+  int64_t lines;      /* all that there are */
+  int64_t blanks;     /* of them, lines of white space: no events */
+  int64_t latest_ms;  /* newest moment of a plain line; -1 for none */
+  int64_t cells, items, odd;
+  int64_t cell_bytes, item_bytes;
+  int64_t *cell;      /* [cells][5]: bytes of tenant, bytes of type, start ms, events, items */
+  byte *cell_text;    /* tenant and type of each */
+  int64_t *length;    /* [items]: bytes; those of a cell follow on one another */
+  int64_t *weight;    /* [items] */
+  byte *item_text;
+  int64_t *odd_line;  /* [odd][3]: start, end, number of every line neither plain nor blank */
+} Counts;
+
+typedef struct { const byte *at; uint32_t length; } Text;
+typedef struct { Text text[4]; int64_t ms, weight; } Event;   /* text: by field */
+
+typedef struct { Text tenant, type; int64_t start, events, items; uint64_t hash; } Cell;
+typedef struct { const byte *at; uint64_t hash; int64_t weight; uint32_t length, cell; } Item;
+
+/* A member of an object as it stood in the line before: `"key":`. */
+typedef struct { byte text[SLOT_BYTES]; uint32_t length, mask, field; } Slot;
+
+typedef struct {
+  Rules rules;
+  Slot slot[SLOTS];
+  Cell *cell; size_t cells, cell_room;
+  uint32_t *cell_place; size_t cell_mask;
+  Item *item; size_t items, item_room;
+  uint64_t *item_place; size_t item_mask;   /* upper half of the hash, number + 1 */
+  Item ring[RING]; size_t pending;
+  int64_t *odd; size_t odds, odd_room;
+  int64_t lines, blanks, latest_ms;
+  int failed;   /* out of memory */
+} State;
+
+/* --- Tokens. Each function takes the first byte and returns the one behind, or NULL. --- */
+
+/* Of 16 bytes, the first that is a quote, a backslash, a control character, DEL or not ASCII. */
+static inline unsigned first_special(const byte *p) {
+#if defined(__SSE2__)
+  __m128i v = _mm_loadu_si128((const __m128i *)p);
+  __m128i found = _mm_or_si128(
+      _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))),
+      _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20)), _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f))));
+  unsigned mask = (unsigned)_mm_movemask_epi8(found);
+  return mask ? (unsigned)__builtin_ctz(mask) : 16;
+#else
+  for (unsigned i = 0; i < 16; i++)
+    if (p[i] == '"' || p[i] == '\\' || p[i] < 0x20 || p[i] >= 0x7f) return i;
+  return 16;
+#endif
+}
+
+/* One character that is not ASCII, as Unicode's table 3-7 has them. */
+static const byte *utf8_char(const byte *p) {
+  byte c = p[0];
+  if (c < 0xc2 || c > 0xf4) return NULL;
+  byte low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+  byte high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+  if (p[1] < low || p[1] > high) return NULL;
+  int more = c < 0xe0 ? 0 : c < 0xf0 ? 1 : 2;
+  for (int i = 0; i < more; i++)
+    if ((p[2 + i] & 0xc0) != 0x80) return NULL;
+  return p + 2 + more;
+}
+
+static int hex4(const byte *p) {
+  int value = 0;
+  for (int i = 0; i < 4; i++) {
+    byte c = p[i];
+    int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f'
+                                                     ? (c | 32) - 'a' + 10 : -1;
+    if (digit < 0) return -1;
+    value = value << 4 | digit;
+  }
+  return value;
+}
+
+static const byte *escape(const byte *p) {
+  if (p[1] != 'u') return p[1] && strchr("\"\\/bfnrt", p[1]) ? p + 2 : NULL;
+  int code = hex4(p + 2);
+  if (code < 0 || (code >= 0xdc00 && code <= 0xdfff)) return NULL;
+  if (code < 0xd800 || code > 0xdbff) return p + 6;
+  int low = p[6] == '\\' && p[7] == 'u' ? hex4(p + 8) : -1;
+  return low >= 0xdc00 && low <= 0xdfff ? p + 12 : NULL;
+}
+
+/* A string from behind its first quote to behind its last. A strict one has neither escapes
+   nor DEL, so that its bytes are its text. */
+static inline const byte *string(const byte *p, int strict) {
+  for (;;) {
+    unsigned ordinary = first_special(p);
+    p += ordinary;
+    if (ordinary == 16) continue;
+    if (LIKELY(*p == '"')) return p + 1;
+    if (*p >= 0x80) p = utf8_char(p);
+    else if (strict) return NULL;
+    else if (*p == 0x7f) p++;
+    else if (*p == '\\') p = escape(p);
+    else return NULL;
+    if (!p) return NULL;
+  }
+}
+
+static inline int digit(byte c) { return (byte)(c - '0') < 10; }
+
+static inline const byte *spaces(const byte *p) {
+  while (UNLIKELY(*p == ' ' || *p == '\t')) p++;
+  return p;
+}
+
+/* A whole number that is not negative, of at most 18 digits, with nothing of a number behind. */
+static inline const byte *whole(const byte *p, int64_t *value) {
+  const byte *start = p;
+  int64_t sum = 0;
+  if (*p == '0') {
+    p++;
+  } else {
+    while (digit(*p) && p < start + 18) sum = sum * 10 + (*p++ - '0');
+    if (p == start) return NULL;
+  }
+  if (digit(*p) || *p == '.' || (*p | 32) == 'e') return NULL;
+  *value = sum;
+  return p;
+}
+
+static const byte *number(const byte *p) {
+  if (*p == '-') p++;
+  const byte *start = p;
+  if (*p == '0') p++;
+  else while (digit(*p) && p < start + 18) p++;
+  if (p == start || digit(*p)) return NULL;
+  if (*p == '.') {
+    start = ++p;
+    while (digit(*p) && p < start + 18) p++;
+    if (p == start || digit(*p)) return NULL;
+  }
+  if ((*p | 32) == 'e') {
+    p++;
+    if (*p == '+' || *p == '-') p++;
+    start = p;
+    while (digit(*p) && p < start + 2) p++;
+    if (p == start || digit(*p)) return NULL;
+  }
+  return p;
+}
+
+static const byte *value(const byte *p, int depth);
+
+static const byte *members(const byte *p, int depth, byte close) {
+  p = spaces(p + 1);
+  if (*p == close) return p + 1;
+  for (;;) {
+    if (close == '}') {
+      if (*p != '"' || !(p = string(p + 1, 0))) return NULL;
+      p = spaces(p);
+      if (*p != ':') return NULL;
+      p = spaces(p + 1);
+    }
+    if (!(p = value(p, depth))) return NULL;
+    p = spaces(p);
+    if (*p == close) return p + 1;
+    if (*p != ',') return NULL;
+    p = spaces(p + 1);
+  }
+}
+
+static const byte *value(const byte *p, int depth) {
+  switch (*p) {
+    case '"': return string(p + 1, 0);
+    case '{': return depth ? members(p, depth - 1, '}') : NULL;
+    case '[': return depth ? members(p, depth - 1, ']') : NULL;
+    case 't': return memcmp(p, "true", 4) ? NULL : p + 4;
+    case 'f': return memcmp(p, "false", 5) ? NULL : p + 5;
+    case 'n': return memcmp(p, "null", 4) ? NULL : p + 4;
+    default: return number(p);
+  }
+}
+
+static inline int two(const byte *p) {
+  return digit(p[0]) && digit(p[1]) ? (p[0] - '0') * 10 + p[1] - '0' : -1;
+}
+
+/* `"2013-01-01T05:17:00.123Z"`, from its quote on, milliseconds cut off. */
+static const byte *rfc3339(const byte *p, int64_t *ms) {
+  static const byte days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+  if (*p++ != '"') return NULL;
+  int century = two(p), year = two(p + 2), month = two(p + 5), day = two(p + 8);
+  int hour = two(p + 11), minute = two(p + 14), second = two(p + 17);
+  if (century < 0 || year < 0 || month < 1 || month > 12 || day < 1 || hour < 0 || hour > 23 ||
+      minute < 0 || minute > 59 || second < 0 || second > 59 || p[4] != '-' || p[7] != '-' ||
+      (p[10] != 'T' && p[10] != ' ') || p[13] != ':' || p[16] != ':')
+    return NULL;
+  year += century * 100;
+  int leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+  if (day > days[month - 1] + (month == 2 && leap)) return NULL;
+  p += 19;
+  int fraction = 0;
+  if (*p == '.') {
+    const byte *start = ++p;
+    for (int scale = 100; digit(*p) && p < start + 9; scale /= 10) fraction += scale * (*p++ - '0');
+    if (p == start || digit(*p)) return NULL;
+  }
+  int offset = 0;
+  if (*p == '+' || *p == '-') {
+    int hours = two(p + 1), minutes = two(p + 4);
+    if (hours < 0 || hours > 13 || p[3] != ':' || minutes < 0 || minutes > 59) return NULL;
+    offset = (*p == '+' ? 60 : -60) * (hours * 60 + minutes);
+    p += 6;
+  } else if (*p++ != 'Z') {
+    return NULL;
+  }
+  if (*p != '"') return NULL;
+  /* Days of the civil calendar since 1970, counted from 1 March of year 0. */
+  int64_t y = year - (month <= 2), m = month + (month <= 2 ? 9 : -3);
+  int64_t epoch_days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
+  *ms = (epoch_days * 86400 + hour * 3600 + minute * 60 + second - offset) * 1000 + fraction;
+  return p + 1;
+}
+
+/* --- A line --- */
+
+static unsigned field_of(const byte *key, size_t length) {
+  switch (length) {
+    case 6: return memcmp(key, "weight", 6) ? OTHER : WEIGHT;
+    case 7: return memcmp(key, "item_id", 7) ? OTHER : ITEM;
+    case 9: return !memcmp(key, "timestamp", 9) ? TIME : !memcmp(key, "tenant_id", 9) ? TENANT : OTHER;
+    case 10: return memcmp(key, "event_type", 10) ? OTHER : TYPE;
+    default: return OTHER;
+  }
+}
+
+static inline int slot_fits(const Slot *slot, const byte *p) {
+#if defined(__SSE2__)
+  __m128i a = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)p),
+                             _mm_loadu_si128((const __m128i *)slot->text));
+  __m128i b = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(p + 16)),
+                             _mm_loadu_si128((const __m128i *)(slot->text + 16)));
+  uint32_t same = (uint32_t)_mm_movemask_epi8(a) | (uint32_t)_mm_movemask_epi8(b) << 16;
+  return (same & slot->mask) == slot->mask && slot->length;
+#else
+  return slot->length && !memcmp(p, slot->text, slot->length);
+#endif
+}
+
+/* A key and its colon. */
+static const byte *key(const byte *p, Slot *slot, unsigned *field) {
+  const byte *start = p;
+  if (*p != '"') return NULL;
+  if (!(p = string(p + 1, 1))) return NULL;   /* with an escape it could be any key */
+  *field = field_of(start + 1, (size_t)(p - start) - 2);
+  size_t length = (size_t)(p - start) + 1;
+  if (*p == ':' && slot && length <= SLOT_BYTES) {
+    memset(slot->text, 0, SLOT_BYTES);
+    memcpy(slot->text, start, length);
+    slot->length = (uint32_t)length;
+    slot->mask = length == 32 ? ~0u : (1u << length) - 1;
+    slot->field = *field;
+    return p + 1;
+  }
+  p = spaces(p);
+  return *p == ':' ? p + 1 : NULL;
+}
+
+static inline const byte *text(const byte *p, Text *found, uint32_t max) {
+  const byte *start = p + 1;
+  if (*p != '"' || !(p = string(start, 1))) return NULL;
+  size_t length = (size_t)(p - start) - 1;
+  if (UNLIKELY(length < 1 || length > max)) return NULL;
+  found->at = start;
+  found->length = (uint32_t)length;
+  return p;
+}
+
+/* Reads a line up to its newline; NULL unless it is plain. */
+static inline const byte *line(State *s, const byte *p, Event *event) {
+  unsigned seen = 0, slot = 0;
+  event->text[TENANT].at = (const byte *)"default";   /* see events.py */
+  event->text[TENANT].length = 7;
+  event->text[TYPE] = event->text[ITEM] = (Text){NULL, 0};
+  event->ms = -1;
+  event->weight = 1;
+  p = spaces(p);
+  if (*p++ != '{') return NULL;
+  for (;;) {
+    unsigned field;
+    Slot *expected = slot < SLOTS ? &s->slot[slot++] : NULL;
+    p = spaces(p);
+    if (LIKELY(expected && slot_fits(expected, p))) {
+      p += expected->length;
+      field = expected->field;
+    } else if (!(p = key(p, expected, &field))) {
+      return NULL;
+    }
+    p = spaces(p);
+    if (field != OTHER) {
+      if (UNLIKELY(seen & 1u << field)) return NULL;
+      seen |= 1u << field;
+    }
+    int64_t told;
+    switch (field) {
+      case TYPE:
+        p = text(p, &event->text[TYPE], MAX_TYPE);
+        break;
+      case ITEM:
+        if (*p == '"') {
+          p = text(p, &event->text[ITEM], MAX_ITEM);
+        } else {
+          event->text[ITEM].at = p;
+          if ((p = whole(p, &told))) event->text[ITEM].length = (uint32_t)(p - event->text[ITEM].at);
+        }
+        break;
+      case TENANT:
+        p = *p == 'n' ? value(p, 0) : text(p, &event->text[TENANT], MAX_TENANT);
+        break;
+      case TIME:
+        if (s->rules.format == RFC3339) p = rfc3339(p, &event->ms);
+        else p = whole(p, &event->ms);
+        break;
+      case WEIGHT:
+        if (*p == 'n') {
+          p = value(p, 0);
+        } else {
+          p = whole(p, &event->weight);
+          if (p && (event->weight < 1 || event->weight > MAX_WEIGHT)) return NULL;
+        }
+        break;
+      default:
+        p = LIKELY(*p == '"') ? string(p + 1, 0) : value(p, MAX_DEPTH);
+    }
+    if (UNLIKELY(!p)) return NULL;
+    p = spaces(p);
+    if (*p == ',') { p++; continue; }
+    if (*p == '}') break;
+    return NULL;
+  }
+  p = spaces(p + 1);
+  if (*p == '\r') p++;
+  if (*p != '\n') return NULL;
+  enum { NEEDED = 1 << TYPE | 1 << TIME | 1 << ITEM };
+  if ((seen & NEEDED) != NEEDED) return NULL;
+  if (s->rules.format == EPOCH_S) {
+    if (event->ms > s->rules.end_ms) return NULL;
+    event->ms *= 1000;
+  }
+  return event->ms >= s->rules.min_ms && event->ms < s->rules.end_ms ? p : NULL;
+}
+
+/* --- Counting --- */
+
+static inline uint64_t mixed(uint64_t a, uint64_t b) {
+#if defined(__SIZEOF_INT128__)
+  unsigned __int128 product = (unsigned __int128)a * b;
+  return (uint64_t)product ^ (uint64_t)(product >> 64);
+#else
+  a = (a ^ (b << 32 | b >> 32)) * 0x9e3779b97f4a7c15u;
+  a = (a ^ a >> 29) * 0xbf58476d1ce4e5b9u;
+  return (a ^ a >> 32) * (b | 1);
+#endif
+}
+
+static inline uint64_t eight(const byte *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+static inline uint64_t four(const byte *p) { uint32_t v; memcpy(&v, p, 4); return v; }
+
+static inline uint64_t hashed(const byte *p, size_t length, uint64_t seed) {
+  const uint64_t k0 = 0xa0761d6478bd642fu, k1 = 0xe7037ed1a0b428dbu;
+  uint64_t a, b;
+  seed ^= length * k1;
+  while (length > 16) {
+    seed = mixed(eight(p) ^ k0 ^ seed, eight(p + 8) ^ k1);
+    p += 16;
+    length -= 16;
+  }
+  if (length >= 8) {
+    a = eight(p);
+    b = eight(p + length - 8);
+  } else if (length >= 4) {
+    a = four(p);
+    b = four(p + length - 4);
+  } else {
+    a = length ? (uint64_t)p[0] << 16 | (uint64_t)p[length / 2] << 8 | p[length - 1] : 0;
+    b = 0;
+  }
+  return mixed(mixed(a ^ k0 ^ seed, b ^ k1), seed ^ k0);
+}
+
+static inline int same(Text a, Text b) {
+  return a.length == b.length && !memcmp(a.at, b.at, a.length);
+}
+
+/* Twice the room; 0 when there is none. */
+static int grow(void **at, size_t *room, size_t size) {
+  void *more = realloc(*at, *room * 2 * size);
+  if (!more) return 0;
+  *at = more;
+  *room *= 2;
+  return 1;
+}
+
+static int more_cell_places(State *s) {
+  size_t mask = s->cell_mask * 2 + 1;
+  uint32_t *places = calloc(mask + 1, sizeof *places);
+  if (!places) return 0;
+  for (size_t i = 0; i < s->cells; i++) {
+    size_t at = s->cell[i].hash & mask;
+    while (places[at]) at = (at + 1) & mask;
+    places[at] = (uint32_t)i + 1;
+  }
+  free(s->cell_place);
+  s->cell_place = places;
+  s->cell_mask = mask;
+  return 1;
+}
+
+static int64_t cell_of(State *s, const Event *event) {
+  int64_t start = event->ms - event->ms % s->rules.base_ms;
+  Text tenant = event->text[TENANT], type = event->text[TYPE];
+  uint64_t hash = hashed(type.at, type.length, hashed(
+      tenant.at, tenant.length, s->rules.seed ^ (uint64_t)start * 0x9e3779b97f4a7c15u));
+  size_t at = hash & s->cell_mask;
+  for (; s->cell_place[at]; at = (at + 1) & s->cell_mask) {
+    uint32_t number = s->cell_place[at] - 1;
+    Cell *cell = &s->cell[number];
+    if (cell->hash == hash && cell->start == start && same(cell->type, type) &&
+        same(cell->tenant, tenant))
+      return number;
+  }
+  if (s->cells == s->cell_room && !grow((void **)&s->cell, &s->cell_room, sizeof *s->cell))
+    return -1;
+  s->cell[s->cells] = (Cell){tenant, type, start, 0, 0, hash};
+  s->cell_place[at] = (uint32_t)++s->cells;
+  int64_t number = (int64_t)s->cells - 1;
+  return s->cells * 2 <= s->cell_mask || more_cell_places(s) ? number : -1;
+}
+
+static int more_item_places(State *s) {
+  size_t mask = s->item_mask * 4 + 3;
+  uint64_t *places = calloc(mask + 1, sizeof *places);
+  if (!places) return 0;
+  for (size_t i = 0; i < s->items; i++) {
+    uint64_t hash = s->item[i].hash;
+    size_t at = hash & mask;
+    while (places[at]) at = (at + 1) & mask;
+    places[at] = hash >> 32 << 32 | (i + 1);
+  }
+  free(s->item_place);
+  s->item_place = places;
+  s->item_mask = mask;
+  return 1;
+}
+
+static void add(State *s, const Item *event) {
+  uint64_t tag = event->hash >> 32;
+  size_t at = event->hash & s->item_mask;
+  for (uint64_t found; (found = s->item_place[at]); at = (at + 1) & s->item_mask) {
+    if (found >> 32 != tag) continue;
+    Item *item = &s->item[(uint32_t)found - 1];
+    if (item->hash == event->hash && item->cell == event->cell && item->length == event->length &&
+        !memcmp(item->at, event->at, event->length)) {
+      item->weight += event->weight;
+      return;
+    }
+  }
+  if (s->items == s->item_room && !grow((void **)&s->item, &s->item_room, sizeof *s->item)) {
+    s->failed = 1;
+    return;
+  }
+  s->item[s->items++] = *event;
+  s->item_place[at] = tag << 32 | s->items;
+  s->cell[event->cell].items++;
+  if (s->items * 2 > s->item_mask && !more_item_places(s)) s->failed = 1;
+}
+
+/* The place of an item is fetched while the next lines are read. */
+static void count(State *s, const Event *event, int64_t cell) {
+  Item *place = &s->ring[s->pending % RING];
+  if (s->pending >= RING) add(s, place);
+  Text item = event->text[ITEM];
+  uint64_t hash = hashed(item.at, item.length, s->rules.seed + (uint64_t)cell * 0xd6e8feb86659fd93u);
+  *place = (Item){item.at, hash, event->weight, item.length, (uint32_t)cell};
+  PREFETCH(&s->item_place[hash & s->item_mask]);
+  s->cell[cell].events++;
+  s->pending++;
+}
+
+static void flush(State *s) {
+  size_t first = s->pending > RING ? s->pending - RING : 0;
+  for (; first < s->pending && !s->failed; first++) add(s, &s->ring[first % RING]);
+}
+
+static int blank(const byte *p, const byte *end) {
+  for (; p < end; p++)
+    if (*p != ' ' && (*p < '\t' || *p > '\r')) return 0;
+  return 1;
+}
+
+static int set_apart(State *s, int64_t start, int64_t end) {
+  if (s->odds == s->odd_room && !grow((void **)&s->odd, &s->odd_room, 3 * sizeof *s->odd)) return 0;
+  int64_t *odd = &s->odd[3 * s->odds++];
+  odd[0] = start;
+  odd[1] = end;
+  odd[2] = s->lines;
+  return 1;
+}
+
+/* Reads the lines of `text`, which stands at `place` of the block and ends with a newline.
+   `times`: the moment of every line, -1 of those set apart; lines are not counted then. */
+static int read_lines(State *s, const byte *text, const byte *stop, int64_t place, const byte *late,
+                      int64_t *times) {
+  for (const byte *p = text; p < stop; s->lines++) {
+    Event event;
+    const byte *start = p;
+    const byte *end = late && late[s->lines] ? NULL : line(s, p, &event);
+    if (LIKELY(end && end - start <= s->rules.max_line &&
+               event.ms - event.ms % s->rules.base_ms >= s->rules.min_start_ms)) {
+      if (event.ms > s->latest_ms) s->latest_ms = event.ms;
+      if (times) {
+        times[s->lines] = event.ms;
+      } else {
+        int64_t cell = cell_of(s, &event);
+        if (cell < 0) return 0;
+        count(s, &event, cell);
+        if (s->failed) return 0;
+      }
+      p = end + 1;
+      continue;
+    }
+    end = memchr(start, '\n', (size_t)(stop - start));
+    if (times) times[s->lines] = -1;
+    if (blank(start, end)) s->blanks++;
+    else if (!set_apart(s, place + (start - text), place + (end - text))) return 0;
+    p = end + 1;
+  }
+  return 1;
+}
+
+/* Puts what was counted into columns, the items of a cell side by side. */
+static int columns(const State *s, Counts *counts) {
+  size_t cell_bytes = 0, item_bytes = 0;
+  for (size_t i = 0; i < s->cells; i++)
+    cell_bytes += s->cell[i].tenant.length + s->cell[i].type.length;
+  for (size_t i = 0; i < s->items; i++) item_bytes += s->item[i].length;
+  counts->cells = (int64_t)s->cells;
+  counts->items = (int64_t)s->items;
+  counts->cell_bytes = (int64_t)cell_bytes;
+  counts->item_bytes = (int64_t)item_bytes;
+  counts->cell = malloc((s->cells + 1) * 5 * sizeof(int64_t));
+  counts->cell_text = malloc(cell_bytes + 1);
+  counts->length = malloc((s->items + 1) * sizeof(int64_t));
+  counts->weight = malloc((s->items + 1) * sizeof(int64_t));
+  counts->item_text = malloc(item_bytes + 1);
+  /* Where the items of a cell, and their texts, go on. */
+  size_t *next = malloc((s->cells + 1) * 2 * sizeof *next);
+  if (!counts->cell || !counts->cell_text || !counts->length || !counts->weight ||
+      !counts->item_text || !next) {
+    free(next);
+    return 0;
+  }
+  byte *text = counts->cell_text;
+  size_t first = 0;
+  for (size_t i = 0; i < s->cells; i++) {
+    const Cell *cell = &s->cell[i];
+    int64_t row[] = {cell->tenant.length, cell->type.length, cell->start, cell->events, cell->items};
+    memcpy(&counts->cell[5 * i], row, sizeof row);
+    memcpy(text, cell->tenant.at, cell->tenant.length);
+    text += cell->tenant.length;
+    memcpy(text, cell->type.at, cell->type.length);
+    text += cell->type.length;
+    next[2 * i] = first;
+    next[2 * i + 1] = 0;
+    first += (size_t)cell->items;
+  }
+  for (size_t i = 0; i < s->items; i++) next[2 * s->item[i].cell + 1] += s->item[i].length;
+  size_t bytes = 0;
+  for (size_t i = 0; i < s->cells; i++) {
+    size_t its = next[2 * i + 1];
+    next[2 * i + 1] = bytes;
+    bytes += its;
+  }
+  for (size_t i = 0; i < s->items; i++) {
+    const Item *item = &s->item[i];
+    size_t *place = &next[2 * item->cell];
+    counts->length[place[0]] = item->length;
+    counts->weight[place[0]++] = item->weight;
+    memcpy(counts->item_text + place[1], item->at, item->length);
+    place[1] += item->length;
+  }
+  free(next);
+  return 1;
+}
+
+PUBLIC void plain_free(Counts *counts) {
+  if (!counts) return;
+  free(counts->cell);
+  free(counts->cell_text);
+  free(counts->length);
+  free(counts->weight);
+  free(counts->item_text);
+  free(counts->odd_line);
+  free(counts);
+}
+
+/* Counts a block. `late`: byte[lines], which lines are set apart unread, or NULL. `times`:
+   int64[lines] to be filled instead of counting, or NULL. NULL when memory runs out. */
+PUBLIC Counts *plain_count(const byte *data, int64_t size, const Rules *rules, const byte *late,
+                           int64_t *times) {
+  enum { FIRST_CELLS = 256, FIRST_ITEMS = 1 << 14, FIRST_ODD = 64 };
+  State *s = calloc(1, sizeof *s);
+  Counts *counts = calloc(1, sizeof *counts);
+  byte *copy = NULL;
+  int done = 0;
+  if (!s || !counts) goto end;
+  s->rules = *rules;
+  s->latest_ms = -1;
+  s->cell_room = FIRST_CELLS;
+  s->cell_mask = 4 * FIRST_CELLS - 1;
+  s->item_room = FIRST_ITEMS;
+  s->item_mask = 4 * FIRST_ITEMS - 1;
+  s->odd_room = FIRST_ODD;
+  s->cell = malloc(s->cell_room * sizeof *s->cell);
+  s->cell_place = calloc(s->cell_mask + 1, sizeof *s->cell_place);
+  s->item = malloc(s->item_room * sizeof *s->item);
+  s->item_place = calloc(s->item_mask + 1, sizeof *s->item_place);
+  s->odd = malloc(s->odd_room * 3 * sizeof *s->odd);
+  if (!s->cell || !s->cell_place || !s->item || !s->item_place || !s->odd) goto end;
+
+  /* The last lines go into a copy that may be read beyond its end. */
+  int64_t cut = size > PADDING ? size - PADDING : 0;
+  while (cut > 0 && data[cut - 1] != '\n') cut--;
+  size_t rest = (size_t)(size - cut);
+  if (!(copy = malloc(rest + PADDING))) goto end;
+  memcpy(copy, data + cut, rest);
+  memset(copy + rest, '\n', PADDING);
+  /* Only what has no newline of its own takes one of the padding. */
+  size_t lines_end = rest + (rest && copy[rest - 1] != '\n');
+  if (!read_lines(s, data, data + cut, 0, late, times) ||
+      !read_lines(s, copy, copy + lines_end, cut, late, times))
+    goto end;
+  flush(s);
+  if (s->failed || !columns(s, counts)) goto end;
+  counts->lines = s->lines;
+  counts->blanks = s->blanks;
+  counts->latest_ms = s->latest_ms;
+  counts->odd = (int64_t)s->odds;
+  counts->odd_line = s->odd;
+  s->odd = NULL;
+  done = 1;
+end:
+  free(copy);
+  if (s) {
+    free(s->cell);
+    free(s->cell_place);
+    free(s->item);
+    free(s->item_place);
+    free(s->odd);
+    free(s);
+  }
+  if (done) return counts;
+  plain_free(counts);
+  return NULL;
+}
