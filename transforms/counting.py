@@ -70,8 +70,8 @@ class BlockCounter:
     read = sum(cell.events for cell in plain.cells)
     if not len(plain.odd):
       return CountedBlock(block.origin, read, plain.cells, [], [], None, latest_ms)
-    rest = _rest(block, data, plain.odd)
-    counted = self._count_lines(rest, memoryview(rest.data))
+    rest, data = _rest(block, data, plain.odd)
+    counted = self._count_lines(rest, data)
     counted.read += read
     counted.cells = _joined(plain.cells + counted.cells)
     counted.latest_ms = _newest(latest_ms, counted.latest_ms)
@@ -88,8 +88,7 @@ class BlockCounter:
       if plainlines.fits(self._rules):
         plain = plainlines.count(data, block, self._rules)
         latest_ms = _no_later(plain.latest_ms, block)
-        block = _rest(block, data, plain.odd)
-        data = memoryview(block.data)
+        block, data = _rest(block, data, plain.odd)
       rows: list[memoryview] | pa.Table = [data] if len(data) else []
     else:
       rows = self._table(block.data)
@@ -111,8 +110,7 @@ class BlockCounter:
     if block.read_secs is not None:
       times = np.minimum(times, block.read_secs * 1000)
     if len(odd):
-      rest = _rest(block, data, odd)
-      times[odd[:, 2]] = self._event_times(rest, memoryview(rest.data))
+      times[odd[:, 2]] = self._event_times(*_rest(block, data, odd))
     return times
 
   def _event_times(self, block: EventBlock, data: memoryview) -> np.ndarray:
@@ -255,8 +253,9 @@ def _lines_of_rows(data: memoryview, count: int, holes: list[tuple[int, int]]) -
   return np.delete(np.arange(count), [lines.count_lines(data[:start]) for start, _ in holes])
 
 
-def _rest(block: EventBlock, data: memoryview, odd: np.ndarray) -> EventBlock:
-  """The block of those lines alone, each with the offset that it has in its source.
+def _rest(block: EventBlock, data: memoryview,
+          odd: np.ndarray) -> tuple[EventBlock, memoryview]:
+  """The block of those lines alone, each with the offset that it has in its source; its data.
 
   Args:
     odd: see `plainlines.PlainLines`.
@@ -266,11 +265,12 @@ def _rest(block: EventBlock, data: memoryview, odd: np.ndarray) -> EventBlock:
   if block.raw:
     raw = {place: block.raw[line] for place, line in enumerate(numbers.tolist())
            if line in block.raw}
+  text = b''.join([bytes(data[start:end]) + b'\n' for start, end in zip(
+      starts.tolist(), ends.tolist(), strict=True)])
   return dataclasses.replace(
-      block, data=b''.join([bytes(data[start:end]) + b'\n' for start, end in zip(
-          starts.tolist(), ends.tolist(), strict=True)]),
-      offsets=starts + block.origin.start if block.offsets is None else block.offsets[numbers],
-      late=None if block.late is None else block.late[numbers], raw=raw)
+      block, data=text, raw=raw, late=None if block.late is None else block.late[numbers],
+      offsets=starts + block.origin.start if block.offsets is None else block.offsets[numbers]
+  ), memoryview(text)
 
 
 def _joined(cells: list[Cell]) -> list[Cell]:
