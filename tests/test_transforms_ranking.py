@@ -48,7 +48,8 @@ def test_a_record_tells_what_the_summary_tells(seed):
   assert (record.epsilon, record.delta) == (summary.epsilon, summary.delta)
   assert record.summary == summary.to_bytes()
   assert (record.window_start, record.window_end, record.generation) == (120, 180, 7)
-  assert not rank_board(('t', 'e', 120), MINUTE, encoded, keep, 7, summaries=False).summary
+  alone = rank_board(('t', 'e', 120), MINUTE, encoded, keep, 7, summaries=False)
+  assert alone == dataclasses.replace(record, summary=b'')
 
 
 def test_a_summary_in_which_an_item_stands_twice_is_no_board():

@@ -35,7 +35,8 @@ def rank_board(board: BoardCell, size: WindowSize, encoded: bytes, keep: int,
   if pc.count_distinct(found.texts()).as_py() != len(found.lengths):
     raise wire.CorruptSummary('an item stands twice')
   exact = found.kind == wire.EXACT
-  found = ranked(found if exact else cut(found))
+  # The order of the rows that are not kept shows in the summary alone.
+  found = ranked(found if exact else cut(found), None if summaries else keep)
   uppers = _upper_bounds(found)
   tenant_id, event_type, start = board
   return BoardRecord(
@@ -49,10 +50,22 @@ def rank_board(board: BoardCell, size: WindowSize, encoded: bytes, keep: int,
       summary=wire.encode(found, compress=True) if summaries else b'')
 
 
-def ranked(found: wire.Columns) -> wire.Columns:
-  """The same summary with its items by (lower descending, item ascending)."""
-  rows = pa.RecordBatch.from_arrays([pa.array(found.lowers), found.texts()], ['lower', 'item'])
-  return found.take(pc.sort_indices(rows, options=_BY_RANK).to_numpy())
+def ranked(found: wire.Columns, first: int | None = None) -> wire.Columns:
+  """The same summary with its items by (lower descending, item ascending).
+
+  Args:
+    first: how many items must be in order; those behind them stand in any. None for all.
+  """
+  lowers, places = found.lowers, np.arange(len(found.lowers))
+  if first is not None and first < len(lowers):
+    ahead = lowers >= np.partition(lowers, -first)[-first]
+    places, behind = np.flatnonzero(ahead), np.flatnonzero(~ahead)
+  else:
+    behind = places[:0]
+  rows = pa.RecordBatch.from_arrays(
+      [pa.array(lowers[places]), found.texts().take(pa.array(places))], ['lower', 'item'])
+  order = places[pc.sort_indices(rows, options=_BY_RANK).to_numpy()]
+  return found.take(np.concatenate((order, behind)))
 
 
 def _upper_bounds(found: wire.Columns) -> np.ndarray:
