@@ -188,8 +188,9 @@ class _Reader(UnboundedReader):
     # Where partitions ended, and since when no message has followed.
     self._ends: dict[Partition, tuple[float, int]] = {}
     self._ready: collections.deque[_Fetched] = collections.deque()
-    # Whether the last fetch was full.
+    # Whether the last fetch was full; whether something was handed out since the last pause.
     self._catching_up = False
+    self._handed_out = False
     self._resumed = mark is not None
     self._refreshed = 0.0
     self._ended = False
@@ -204,6 +205,11 @@ class _Reader(UnboundedReader):
     return self.advance()
 
   def advance(self) -> bool:
+    if self._handed_out and not self._ready and not self._catching_up:
+      # All there was: the bundle ends here, for no board has it before, and another reader may be
+      # waiting for its turn in the same bundle.
+      self._handed_out = False
+      return False
     # Blocks that are being counted, and more to come: those threads must not run dry.
     if not self._ready or (self._catching_up and len(self._ready) < _AHEAD):
       if time.monotonic() >= self._refreshed + _REFRESH_SECS:
@@ -214,6 +220,7 @@ class _Reader(UnboundedReader):
       self._ended = self._at_last_end()
       return False
     self._current = self._judged(self._ready.popleft())
+    self._handed_out = True
     self._move_watermark()
     return True
 
