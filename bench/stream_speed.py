@@ -359,6 +359,7 @@ def arguments(argv=None):
                       'fewer events each has, the more')
   parser.add_argument('--partitions', type=int, default=4)
   parser.add_argument('--parallelism', type=int, default=2, help='of the job, in slots')
+  parser.add_argument('--task_managers', type=int, default=1, help='that share the slots')
   parser.add_argument('--workers', type=int, default=2,
                       help='Python processes; 0: threads of this one (LOOPBACK)')
   parser.add_argument('--checkpoint', type=int, default=10_000, help='interval in ms')
@@ -384,7 +385,7 @@ def main(argv=None):
   with tempfile.TemporaryDirectory(prefix='topk-speed-') as name, contextlib.ExitStack() as stack:
     folder = pathlib.Path(name)
     broker = stack.enter_context(kafka.Broker())
-    cluster = stack.enter_context(flink.FlinkCluster(slots=args.parallelism))
+    cluster = stack.enter_context(flink.FlinkCluster(args.task_managers, args.parallelism // args.task_managers))
     pool = stack.enter_context(workers.WorkerPool())
     if args.events:
       with embedded.start_redis(folder / 'full') as store:
