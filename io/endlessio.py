@@ -7,7 +7,7 @@ and the engine that counts behind it. On Flink that took a quarter of the worker
 """
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -15,11 +15,13 @@ from apache_beam.io import unbounded_source
 from apache_beam.io.unbounded_source import UnboundedSource
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 
+from leaderboard.io import flinkslots
+
 # A finalization that has not come by then never will.
 _LOST_SECS = 60.0
 # Per source of this process: until when nothing more is asked for.
 _asked: dict[bytes, float] = {}
-_TRACKER = beam.DoFn.RestrictionParam(unbounded_source._PROVIDER)
+_TRACKER = beam.DoFn.RestrictionParam()
 _WATERMARK = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
 
 
@@ -28,7 +30,7 @@ class ReadEndless(beam.PTransform):
   """Reads an UnboundedSource.
 
   Args:
-    source: what is read.
+    source: what is read, by as many readers as it splits into.
     finalized: whether its marks want to be told that they are durable. Then one mark at a time
       is, and those in between are not: each tells all that came before it.
     poll_secs: the pause before an empty source is asked again, where the runner heeds it.
@@ -42,21 +44,32 @@ class ReadEndless(beam.PTransform):
   bundle_secs: float
 
   def expand(self, pipeline: Any) -> beam.PCollection:
+    sources = list(self.source.split(0))   # none of ours heeds the number
+    numbers = flinkslots.spread(len(sources))
     return (pipeline
-            | 'Create' >> beam.Create([self.source])
+            | 'Create' >> beam.Create(numbers).with_output_types(int)
             | 'ReadUnbounded' >> beam.ParDo(_ReadFn(
-                self.finalized, self.poll_secs, self.bundle_blocks, self.bundle_secs)))
+                dict(zip(numbers, sources, strict=True)), self.finalized, self.poll_secs,
+                self.bundle_blocks, self.bundle_secs)))
 
 
-class _ReadFn(unbounded_source._ReadFromUnboundedSourceDoFn):
+class _ReadFn(unbounded_source._ReadFromUnboundedSourceDoFn,
+              unbounded_source._UnboundedSourceRestrictionProvider):
+  """Takes numbers of sources. Were the one element the whole source, Flink would read all of its
+  parts in one slot, in turn."""
 
-  def __init__(self, finalized: bool, poll_secs: float, bundle_blocks: int,
-               bundle_secs: float) -> None:
+  def __init__(self, sources: Mapping[int, UnboundedSource], finalized: bool, poll_secs: float,
+               bundle_blocks: int, bundle_secs: float) -> None:
     super().__init__(poll_secs, bundle_blocks, bundle_secs)
+    unbounded_source._UnboundedSourceRestrictionProvider.__init__(self)
+    self._sources = sources
     self._finalized = finalized
 
+  def initial_restriction(self, element: int) -> Any:
+    return super().initial_restriction(self._sources[element])
+
   @beam.DoFn.unbounded_per_element()
-  def process(self, element: UnboundedSource,
+  def process(self, element: int,
               bundle_finalizer: Any = beam.DoFn.BundleFinalizerParam,
               tracker: Any = _TRACKER,
               watermark_estimator: Any = _WATERMARK) -> Iterator[Any]:

@@ -5,6 +5,7 @@ Offsets and event times are kept per partition in the runner's checkpoint; the b
 them only for people to see. A message is too late by what came before it in its own partition
 alone, so that a replay, which cuts and interleaves differently, judges as the first attempt did.
 """
+import bisect
 import collections
 import concurrent.futures
 import contextlib
@@ -12,7 +13,7 @@ import dataclasses
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -24,7 +25,7 @@ from apache_beam.utils.timestamp import MAX_TIMESTAMP, MIN_TIMESTAMP, Timestamp
 
 from leaderboard.io import kafkaclient
 from leaderboard.io.endlessio import ReadEndless
-from leaderboard.io.kafkaclient import Partition
+from leaderboard.io.kafkaclient import Fetched, Partition
 from leaderboard.transforms.blocks import EventBlock, OriginRange
 from leaderboard.transforms.boards import WindowSize
 from leaderboard.transforms.countevents import RefusedBlock
@@ -188,8 +189,9 @@ class _Reader(UnboundedReader):
     # Where partitions ended, and since when no message has followed.
     self._ends: dict[Partition, tuple[float, int]] = {}
     self._ready: collections.deque[_Fetched] = collections.deque()
-    # Whether the last fetch was full.
+    # Whether the last fetch left something; whether something was handed out since the last pause.
     self._catching_up = False
+    self._handed_out = False
     self._resumed = mark is not None
     self._refreshed = 0.0
     self._ended = False
@@ -204,6 +206,11 @@ class _Reader(UnboundedReader):
     return self.advance()
 
   def advance(self) -> bool:
+    if self._handed_out and not self._ready and not self._catching_up:
+      # All there was: the bundle ends here, for no board has it before, and another reader may be
+      # waiting for its turn in the same bundle.
+      self._handed_out = False
+      return False
     # Blocks that are being counted, and more to come: those threads must not run dry.
     if not self._ready or (self._catching_up and len(self._ready) < _AHEAD):
       if time.monotonic() >= self._refreshed + _REFRESH_SECS:
@@ -214,6 +221,7 @@ class _Reader(UnboundedReader):
       self._ended = self._at_last_end()
       return False
     self._current = self._judged(self._ready.popleft())
+    self._handed_out = True
     self._move_watermark()
     return True
 
@@ -264,22 +272,18 @@ class _Reader(UnboundedReader):
     return (zlib.crc32(partition.topic.encode()) + partition.number) % self._read.readers
 
   def _fetch(self) -> None:
-    messages = self._consumer.consume(_FETCH, _FETCH_SECS)
-    self._catching_up = len(messages) == _FETCH
-    messages, errors = kafkaclient.told_apart(messages)
+    found, errors, self._catching_up = kafkaclient.fetch(self._consumer, _FETCH, _FETCH_SECS)
     for message in errors:
       partition, error = Partition(message.topic(), message.partition()), message.error()
       if kafkaclient.is_end(error):
         self._ends[partition] = time.monotonic(), message.offset()
       elif partition in self._fetched:
         kafkaclient.refuse(error, self._consumer, partition, self._fetched[partition])
-    for partition, ours in kafkaclient.by_partition(messages):
+    for partition, ours in found.items():
       # An end that stands before these messages is none.
-      if self._ends.get(partition, (0.0, 0))[1] <= ours[-1].offset():
+      if self._ends.get(partition, (0.0, 0))[1] <= ours.offsets[-1]:
         self._ends.pop(partition, None)
-      end = self._places[partition].end
-      if end is not None and ours[-1].offset() >= end:
-        ours = [message for message in ours if message.offset() < end]
+      ours = _before(ours, self._places[partition].end)
       for block, tombstones, size in blocks_of(
           partition, ours, self._fetched[partition], int(time.time())):
         self._fetched[partition] = block.origin.end
@@ -344,7 +348,13 @@ class _Reader(UnboundedReader):
         for partition, place in self._places.items())
 
 
-def blocks_of(partition: Partition, messages: Iterable[Any], offset: int, read_secs: int
+def _before(messages: Fetched, end: int | None) -> Fetched:
+  """The messages whose offset is below `end`."""
+  behind = len(messages.offsets) if end is None else bisect.bisect_left(messages.offsets, end)
+  return Fetched(messages.offsets[:behind], messages.values[:behind])
+
+
+def blocks_of(partition: Partition, messages: Fetched, offset: int, read_secs: int
               ) -> Iterator[tuple[EventBlock, int, int]]:
   """Cuts consecutive messages of a partition into blocks that follow on `offset` without a gap.
 
@@ -352,9 +362,7 @@ def blocks_of(partition: Partition, messages: Iterable[Any], offset: int, read_s
     A block, the number of its tombstones (messages that delete a key: no events, and no lines),
     and the bytes of its messages.
   """
-  messages = list(messages)
-  offsets = np.array([message.offset() for message in messages], np.int64)
-  values = [message.value() for message in messages]
+  offsets, values = np.array(messages.offsets, np.int64), messages.values
   lengths = np.array([0 if value is None else len(value) for value in values], np.int64)
   for first, behind in _cuts(offsets, lengths):
     segment = int(offsets[first]) // SEGMENT * SEGMENT
@@ -363,11 +371,11 @@ def blocks_of(partition: Partition, messages: Iterable[Any], offset: int, read_s
     start = max(offset, segment)
     goes_on = behind < len(offsets) and offsets[behind] >= segment + SEGMENT
     offset = segment + SEGMENT if goes_on else last + 1
-    lines, places = values[first:behind], offsets[first:behind]
-    tombstones = lines.count(None)
+    lines = [value for value in values[first:behind] if value is not None]
+    places = offsets[first:behind]
+    tombstones = len(places) - len(lines)
     if tombstones:
-      places = places[[value is not None for value in lines]]
-      lines = [value for value in lines if value is not None]
+      places = places[[value is not None for value in values[first:behind]]]
     data, raw = joined(lines)
     yield (EventBlock(OriginRange(f'kafka://{partition.topic}', partition.number, start, offset),
                       data, None, read_secs, places, None, raw),
@@ -529,15 +537,15 @@ class _RangeFn(beam.DoFn):
     kafkaclient.assign(consumer, {partition: offset})
     ended = offset >= end
     while not ended:
-      messages = []
-      for message in consumer.consume(_FETCH, _FETCH_SECS):
-        error = message.error()
-        if error is None and message.offset() < end:
-          messages.append(message)
-        elif error is None or kafkaclient.is_end(error):
+      found, errors, _ = kafkaclient.fetch(consumer, _FETCH, _FETCH_SECS)
+      messages = found.get(partition, Fetched([], []))
+      ended = bool(messages.offsets) and messages.offsets[-1] >= end
+      messages = _before(messages, end)
+      for message in errors:
+        if kafkaclient.is_end(message.error()):
           ended = True
         else:
-          kafkaclient.refuse(error, consumer, partition, offset)
+          kafkaclient.refuse(message.error(), consumer, partition, offset)
       for block, _, _ in blocks_of(partition, messages, offset, int(time.time())):
         offset = block.origin.end
         ended = ended or offset >= end

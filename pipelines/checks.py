@@ -36,11 +36,15 @@ PREFLIGHT = ON, ONLY, OFF = 'on', 'only', 'off'
 LOG_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 # Runners that know their own options only when they are asked.
 _ASK_A_SERVER = ('PortableRunner', 'FlinkRunner', 'SparkRunner')
+# Flink hands a bundle over when it ends it, which its own default does after a second: two in the
+# way of every event. Other job servers leave the flag aside.
+_MAY_BE_FLINK = ('PortableRunner', 'FlinkRunner')
+_BUNDLE_MSEC = '--max_bundle_time_mills'
 
 
 def beam_options(flags: Sequence[str]) -> PipelineOptions:
   """The options of Beam, with the runner that is always there."""
-  beam = PipelineOptions(flags)
+  beam = PipelineOptions(list(flags))
   setup = beam.view_as(SetupOptions)
   setup.beam_plugins = [*(setup.beam_plugins or ()), sampling.__name__]
   runner = beam.view_as(StandardOptions).runner
@@ -55,6 +59,9 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
   if beam.view_as(StandardOptions).runner in (None, 'FnApiRunner'):
     # Beam's own default looks for a runner to download.
     beam.view_as(StandardOptions).runner = FN_API_RUNNER
+  if (runner or '').rpartition('.')[2] in _MAY_BE_FLINK and not any(
+      flag.startswith(_BUNDLE_MSEC) for flag in flags):
+    beam._flags.append(f'{_BUNDLE_MSEC}=100')
   return beam
 
 

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer
 from servers import kafka
 
 from leaderboard.io import kafkaclient, kafkaio
-from leaderboard.io.kafkaclient import KafkaUnavailable, Partition
+from leaderboard.io.kafkaclient import Fetched, KafkaUnavailable, Partition
 from leaderboard.pipelines.checks import beam_options
 from leaderboard.transforms.blocks import OriginRange
 from leaderboard.transforms.boards import parse_window_size
@@ -22,19 +22,6 @@ from leaderboard.transforms.events import Refused
 
 START = 1_356_998_400
 RULES = CountingRules(parse_window_size('1m'), allowed_lateness_secs=60)
-
-
-class Message:
-  """What blocks are cut from, without a broker."""
-
-  def __init__(self, offset, value):
-    self._offset, self._value = offset, value
-
-  def offset(self):
-    return self._offset
-
-  def value(self):
-    return self._value
 
 
 def event(second, item='x'):
@@ -75,34 +62,34 @@ def events_of(blocks):
 
 # Blocks, without a broker.
 
-def cut(messages, offset=0):
+def cut(offsets, values, offset=0):
   return [block for block, _, _ in kafkaio.blocks_of(
-      Partition('t', 0), messages, offset, START + 86_400)]
+      Partition('t', 0), Fetched(offsets, values), offset, START + 86_400)]
 
 
 def test_blocks_follow_each_other_and_end_at_segments(monkeypatch):
   monkeypatch.setattr(kafkaio, 'SEGMENT', 10)
-  blocks = cut([Message(offset, b'{}') for offset in (3, 4, 9, 12, 19, 20, 45)], offset=2)
+  blocks = cut([3, 4, 9, 12, 19, 20, 45], [b'{}'] * 7, offset=2)
   assert [block.origin[2:] for block in blocks] == [(2, 10), (10, 20), (20, 30), (40, 46)]
   assert [block.offsets.tolist() for block in blocks] == [[3, 4, 9], [12, 19], [20], [45]]
 
 
 def test_blocks_have_a_size(monkeypatch):
   monkeypatch.setattr(kafkaio, 'BLOCK_BYTES', 10)
-  blocks = cut([Message(offset, b'12345') for offset in range(5)])
+  blocks = cut(list(range(5)), [b'12345'] * 5)
   assert [block.origin[2:] for block in blocks] == [(0, 2), (2, 4), (4, 5)]
 
 
 def test_tombstones_are_no_events_and_cover_their_offsets():
   ((block, tombstones, size),) = kafkaio.blocks_of(
-      Partition('t', 0), [Message(0, b'{}'), Message(1, None), Message(2, None)], 0, 0)
+      Partition('t', 0), Fetched([0, 1, 2], [b'{}', None, None]), 0, 0)
   assert (block.origin[2:], block.offsets.tolist(), tombstones, size) == ((0, 3), [0], 2, 2)
 
 
 @pytest.mark.parametrize('value', [b'', b'  ', b'\n', b'not\njson', b'{"event_type":"a\nb"}',
                                    b'{}\n{}'])
 def test_message_that_is_no_line_is_one_reject_with_its_bytes(value):
-  (block,) = cut([Message(0, event(1)), Message(1, value), Message(2, event(2))])
+  (block,) = cut([0, 1, 2], [event(1), value, event(2)])
   counter = BlockCounter(RULES)
   counted = counter.count(block)
   counter.close()
@@ -113,7 +100,7 @@ def test_message_that_is_no_line_is_one_reject_with_its_bytes(value):
 
 def test_pretty_printed_json_is_one_event():
   pretty = json.dumps(json.loads(event(1)), indent=2).replace('\n', '\r\n').encode()
-  (block,) = cut([Message(0, pretty), Message(1, event(2) + b'\n')])
+  (block,) = cut([0, 1], [pretty, event(2) + b'\n'])
   counter = BlockCounter(RULES)
   counted = counter.count(block)
   counter.close()
@@ -358,7 +345,7 @@ def test_newest_event_of_a_count_is_that_of_its_events(seed):
       event(rng.randrange(5000)), b'garbage', b'', event(10**9), event(-10**9),
       event(rng.randrange(5000), ''), json.dumps({'metadata': {'timestamp': 1}}).encode()])
             for _ in range(200)]
-  (block,) = cut([Message(offset, value) for offset, value in enumerate(values)])
+  (block,) = cut(list(range(len(values))), values)
   counter = BlockCounter(RULES)
   assert counter.count(block).latest_ms == counter.event_times(block).max()
   counter.close()

@@ -182,6 +182,9 @@ def test_readers_that_run_apart_in_event_time_lose_nothing(
   result = pipeline.run()
   processes.wait_for('not all counted', lambda: counted(redis_url) == events.counted, 180)
   report = processes.wait_for('the account does not hold', lambda: balanced(stores), 60)
+  (told,) = flink_cluster.unfinished_jobs()
+  # Both slots read: each has two readers, and one partition of four is empty.
+  processes.wait_for('not both slots read', lambda: all(told.sent('CountEvents')), 30)
   result.cancel()
   check_stores(events.boards, redis_url, postgres_dsn)
   assert (report.events_read, report.events_too_late) == (510_000, 0)

@@ -39,6 +39,16 @@ def test_checkpoint_that_would_lose_output_is_refused(given):
   read([*FLINK, '--checkpointing_interval=-1'])   # Flink's way to have none
 
 
+def test_bundles_on_flink_are_short_unless_told_otherwise():
+  def flags(*given):
+    return [flag for flag in parse([*KAFKA, *given], 'test').beam._flags if 'bundle_time' in flag]
+
+  assert flags('--runner=FlinkRunner') == ['--max_bundle_time_mills=100']
+  assert flags('--runner=PortableRunner') == ['--max_bundle_time_mills=100']
+  assert flags('--runner=FlinkRunner', '--max_bundle_time_mills=9') == ['--max_bundle_time_mills=9']
+  assert flags('--runner=PrismRunner') == []
+
+
 @pytest.mark.parametrize('flag', ['dataflow_service_options', 'experiments'])
 def test_mode_that_counts_twice_is_refused(flag):
   flags = [*KAFKA, *DATAFLOW, '--rejects=gs://test-bucket/ledger']

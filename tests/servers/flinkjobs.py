@@ -56,6 +56,13 @@ class Job:
     told = ask(f'{self.url}/jobs/{self.id}/exceptions')
     return [entry['stacktrace'] for entry in told['exceptionHistory']['entries']]
 
+  def sent(self, step: str) -> list[int]:
+    """How many records each parallel task of that step has sent; of the first one so named."""
+    task = next(task for task in ask(f'{self.url}/jobs/{self.id}')['vertices']
+                if step in task['name'])
+    return [each['metrics']['write-records']
+            for each in ask(f'{self.url}/jobs/{self.id}/vertices/{task["id"]}')['subtasks']]
+
   def cancel(self) -> None:
     if not self.ended:
       ask(f'{self.url}/jobs/{self.id}?mode=cancel', 'PATCH')
