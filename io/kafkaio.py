@@ -403,7 +403,7 @@ def joined(values: list[bytes]) -> tuple[bytes, dict[int, bytes] | None]:
   view = np.frombuffer(data, np.uint8)
   newlines = np.flatnonzero(view == ord('\n'))
   if len(newlines) == len(values) and (
-      view[np.concatenate(([0], newlines[:-1] + 1))] > ord(' ')).all():
+      view[np.concatenate(([0], newlines + 1))[:-1]] > ord(' ')).all():
     return data, None
   lines = list(map(as_line, values))
   raw = {place: value for place, (value, line) in enumerate(zip(values, lines, strict=True))

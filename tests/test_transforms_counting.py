@@ -439,3 +439,15 @@ def test_a_marked_message_is_refused_and_tells_no_time(counter):
   block = messages([b'\xef\xbb\xbf' + event().encode(), event().encode()])
   assert counter.event_times(block).tolist() == [-1, NEW_YEAR_MS]
   assert [(r.offset, r.reason) for r in counter.count(block).rejects] == [(7, 'malformed_json')]
+
+
+@pytest.mark.parametrize('line', [
+    b'\xef\xbb\xbf' + event(timestamp=NEW_YEAR_MS + 10**6).encode(),
+    event(timestamp=NEW_YEAR_MS + 10**6, metadata='x' * 300).encode()])
+def test_the_newest_time_is_none_of_a_line_that_is_refused_unread_wherever_it_stands(line):
+  counter = BlockCounter(CountingRules(MINUTE, max_event_bytes=300))
+  good = event().encode()
+  for data in (line + b'\n' + good, good + b'\n' + line, good + b'\n' + line + b'\n' + good):
+    block = EventBlock(OriginRange('f', 0, 0, len(data)), data)
+    assert counter.latest_secs(block) == NEW_YEAR_MS // 1000
+  counter.close()

@@ -100,7 +100,7 @@ class BlockCounter:
         plain = plainlines.count(data, block, self._rules)
         latest_ms = _no_later(plain.latest_ms, block)
         block, data = _rest(block, data, plain.odd)
-      rows: list[memoryview] | pa.Table = [data] if len(data) else []
+      rows: list[memoryview] | pa.Table = _pieces(data, self._holes(data)[0])
     else:
       rows = self._table(block.data)
     with BlockQuery(self._connection, self._files, rows, block, self._rules) as query:
@@ -129,7 +129,7 @@ class BlockCounter:
     assert block.offsets is not None
     holes, _ = self._holes(data)
     times = np.full(len(block.offsets), -1, np.int64)
-    pieces = [data[start:end] for start, end in lines.pieces_between(len(data), holes)]
+    pieces = _pieces(data, holes)
     with BlockQuery(self._connection, self._files, pieces, block, self._rules) as query:
       found = query.times_ms()
     rows = _lines_of_rows(data, len(times), holes)
@@ -152,7 +152,7 @@ class BlockCounter:
 
   def _count_lines(self, block: EventBlock, data: memoryview) -> CountedBlock:
     holes, faults = self._holes(data)
-    pieces = [data[start:end] for start, end in lines.pieces_between(len(data), holes)]
+    pieces = _pieces(data, holes)
 
     @functools.cache
     def spans() -> np.ndarray:
@@ -257,6 +257,11 @@ class BlockCounter:
     kept = query.kept_events(bad, row_offsets()) if self._rules.keep_events else None
     read = sum(cell.events for cell in cut.cells) + len(bad)
     return CountedBlock(origin, read, cut.cells, rejects, too_late, kept, latest_ms)
+
+
+def _pieces(data: memoryview, holes: list[tuple[int, int]]) -> list[memoryview]:
+  """What the parser reads: the data without those holes."""
+  return [data[start:end] for start, end in lines.pieces_between(len(data), holes)]
 
 
 def _lines_of_rows(data: memoryview, count: int, holes: list[tuple[int, int]]) -> np.ndarray:

@@ -1,0 +1,69 @@
+/* Runs blocks through plainlines.c, for tests: under sanitizers, without SSE2, short of memory.
+
+Input: of every block the size of its lines, the Rules and the lines. Output: what is told of it.
+A block stands in memory of exactly its size, so that a sanitizer sees every read beyond. */
+#include <stdio.h>
+#include <stdlib.h>
+
+static long left = -1;   /* allocations before one fails; negative: none fails */
+
+static int fails(void) { return left >= 0 && left-- == 0; }
+static void *sparse_malloc(size_t size) { return fails() ? NULL : malloc(size); }
+static void *sparse_calloc(size_t n, size_t size) { return fails() ? NULL : calloc(n, size); }
+static void *sparse_realloc(void *at, size_t size) { return fails() ? NULL : realloc(at, size); }
+#define malloc sparse_malloc
+#define calloc sparse_calloc
+#define realloc sparse_realloc
+#include "../transforms/plainlines.c"
+#undef malloc
+#undef calloc
+#undef realloc
+
+static void put(const void *at, int64_t size) {
+  if (size && fwrite(at, (size_t)size, 1, stdout) != 1) abort();
+}
+
+static void tell(Counts *counts) {
+  if (!counts) abort();
+  put(counts, 8 * sizeof(int64_t));
+  put(counts->cell, counts->cells * 5 * 8);
+  put(counts->cell_text, counts->cell_bytes);
+  put(counts->length, counts->items * 8);
+  put(counts->weight, counts->items * 8);
+  put(counts->item_text, counts->item_bytes);
+  put(counts->odd_line, counts->odd * 3 * 8);
+  plain_free(counts);
+}
+
+int main(void) {
+  int64_t size;
+  for (int number = 0; fread(&size, sizeof size, 1, stdin) == 1; number++) {
+    Rules rules;
+    byte *data = malloc((size_t)size);
+    if (fread(&rules, sizeof rules, 1, stdin) != 1) abort();
+    if (size && fread(data, (size_t)size, 1, stdin) != 1) abort();
+    int64_t lines = size && data[size - 1] != '\n';
+    for (int64_t i = 0; i < size; i++) lines += data[i] == '\n';
+    byte *late = malloc((size_t)lines);
+    int64_t *times = malloc((size_t)lines * sizeof *times);
+    for (int64_t i = 0; i < lines; i++) late[i] = i % 3 == 0;
+    tell(plain_count(data, size, &rules, NULL, NULL));
+    tell(plain_count(data, size, &rules, late, NULL));
+    tell(plain_count(data, size, &rules, NULL, times));
+    put(times, lines * 8);
+    if (number % 10 == 0) {
+      /* Memory runs out at every allocation in turn. */
+      Counts *counts = NULL;
+      for (long allocations = 0; !counts; allocations++) {
+        left = allocations;
+        counts = plain_count(data, size, &rules, NULL, NULL);
+      }
+      left = -1;
+      tell(counts);
+    }
+    free(data);
+    free(late);
+    free(times);
+  }
+  return 0;
+}
