@@ -7,6 +7,7 @@ statement, only where there is any, finds those rows, and `events.judge` names t
 import dataclasses
 import functools
 import json
+import threading
 from typing import Any
 
 import duckdb
@@ -53,11 +54,21 @@ class BlockCounter:
   def __init__(self, rules: CountingRules) -> None:
     self._rules = rules
     self._files = BlockFiles()
-    self._connection = duckdb.connect(config={'threads': 1})
-    self._connection.register_filesystem(self._files)
+    self._opened: duckdb.DuckDBPyConnection | None = None
+    self._opening = threading.Lock()
 
   def close(self) -> None:
-    self._connection.close()
+    if self._opened:
+      self._opened.close()
+
+  @property
+  def _connection(self) -> duckdb.DuckDBPyConnection:
+    """Opened when it is first asked for, since plain lines need none."""
+    with self._opening:
+      if not self._opened:
+        self._opened = duckdb.connect(config={'threads': 1})
+        self._opened.register_filesystem(self._files)
+      return self._opened
 
   def count(self, block: EventBlock) -> CountedBlock:
     if not isinstance(block.data, bytes | memoryview):

@@ -36,6 +36,7 @@ typedef uint8_t byte;
 enum { PADDING = 64, MAX_DEPTH = 64, SLOTS = 32, SLOT_BYTES = 32, RING = 32 };
 enum { MAX_TYPE = 50, MAX_TENANT = 64, MAX_ITEM = 512 };   /* bytes; see events.py */
 #define MAX_WEIGHT 1000000000000LL
+static const byte DEFAULT_TENANT[16] = "default";   /* longer, since texts are read eight bytes at once */
 enum { EPOCH_MS, EPOCH_S, RFC3339 };
 enum { TYPE, TIME, ITEM, TENANT, WEIGHT, OTHER };
 
@@ -67,7 +68,14 @@ typedef struct { const byte *at; uint32_t length; } Text;
 typedef struct { Text text[4]; int64_t ms, weight; } Event;   /* text: by field */
 
 typedef struct { Text tenant, type; int64_t start, events, items; uint64_t hash; } Cell;
-typedef struct { const byte *at; uint64_t hash; int64_t weight; uint32_t length, cell; } Item;
+/* An item of a cell. The first 16 bytes, with zeros behind a shorter text, stand here too: most items
+   are told apart without a look at where they were first seen, which is far away. */
+typedef struct {
+  uint64_t head[2], hash;
+  int64_t weight;
+  const byte *at;
+  uint32_t length, cell;
+} Item;
 
 /* A member of an object as it stood in the line before: `"key":`. */
 typedef struct { byte text[SLOT_BYTES]; uint32_t length, mask, field; } Slot;
@@ -327,8 +335,7 @@ static inline const byte *text(const byte *p, Text *found, uint32_t max) {
 /* Reads a line up to its newline; NULL unless it is plain. */
 static inline const byte *line(State *s, const byte *p, Event *event) {
   unsigned seen = 0, slot = 0;
-  event->text[TENANT].at = (const byte *)"default";   /* see events.py */
-  event->text[TENANT].length = 7;
+  event->text[TENANT] = (Text){DEFAULT_TENANT, 7};
   event->text[TYPE] = event->text[ITEM] = (Text){NULL, 0};
   event->ms = -1;
   event->weight = 1;
@@ -412,28 +419,26 @@ static inline uint64_t mixed(uint64_t a, uint64_t b) {
 }
 
 static inline uint64_t eight(const byte *p) { uint64_t v; memcpy(&v, p, 8); return v; }
-static inline uint64_t four(const byte *p) { uint32_t v; memcpy(&v, p, 4); return v; }
 
-static inline uint64_t hashed(const byte *p, size_t length, uint64_t seed) {
+/* The first bytes of eight that are read, and zeros. */
+static inline uint64_t up_to_eight(const byte *p, size_t count) {
+  static const byte masks[16] = {255, 255, 255, 255, 255, 255, 255, 255};
+  return count ? eight(p) & eight(masks + 8 - (count < 8 ? count : 8)) : 0;
+}
+
+enum { HEAD = 16 };
+
+static inline void head_of(Text text, uint64_t head[2]) {
+  head[0] = up_to_eight(text.at, text.length);
+  head[1] = text.length > 8 ? up_to_eight(text.at + 8, text.length - 8) : 0;
+}
+
+static inline uint64_t hashed(Text text, const uint64_t head[2], uint64_t seed) {
   const uint64_t k0 = 0xa0761d6478bd642fu, k1 = 0xe7037ed1a0b428dbu;
-  uint64_t a, b;
-  seed ^= length * k1;
-  while (length > 16) {
-    seed = mixed(eight(p) ^ k0 ^ seed, eight(p + 8) ^ k1);
-    p += 16;
-    length -= 16;
-  }
-  if (length >= 8) {
-    a = eight(p);
-    b = eight(p + length - 8);
-  } else if (length >= 4) {
-    a = four(p);
-    b = four(p + length - 4);
-  } else {
-    a = length ? (uint64_t)p[0] << 16 | (uint64_t)p[length / 2] << 8 | p[length - 1] : 0;
-    b = 0;
-  }
-  return mixed(mixed(a ^ k0 ^ seed, b ^ k1), seed ^ k0);
+  uint64_t hash = mixed(head[0] ^ k0 ^ seed, head[1] ^ k1 ^ text.length);
+  for (uint32_t at = HEAD; at < text.length; at += 8)
+    hash = mixed(hash ^ k0, up_to_eight(text.at + at, text.length - at) ^ k1);
+  return mixed(hash ^ k1, seed ^ k0);
 }
 
 static inline int same(Text a, Text b) {
@@ -467,8 +472,11 @@ static int more_cell_places(State *s) {
 static int64_t cell_of(State *s, const Event *event) {
   int64_t start = event->ms - event->ms % s->rules.base_ms;
   Text tenant = event->text[TENANT], type = event->text[TYPE];
-  uint64_t hash = hashed(type.at, type.length, hashed(
-      tenant.at, tenant.length, s->rules.seed ^ (uint64_t)start * 0x9e3779b97f4a7c15u));
+  uint64_t head[2][2];
+  head_of(tenant, head[0]);
+  head_of(type, head[1]);
+  uint64_t hash = hashed(type, head[1], hashed(
+      tenant, head[0], s->rules.seed ^ (uint64_t)start * 0x9e3779b97f4a7c15u));
   size_t at = hash & s->cell_mask;
   for (; s->cell_place[at]; at = (at + 1) & s->cell_mask) {
     uint32_t number = s->cell_place[at] - 1;
@@ -508,7 +516,8 @@ static void add(State *s, const Item *event) {
     if (found >> 32 != tag) continue;
     Item *item = &s->item[(uint32_t)found - 1];
     if (item->hash == event->hash && item->cell == event->cell && item->length == event->length &&
-        !memcmp(item->at, event->at, event->length)) {
+        item->head[0] == event->head[0] && item->head[1] == event->head[1] &&
+        (event->length <= HEAD || !memcmp(item->at + HEAD, event->at + HEAD, event->length - HEAD))) {
       item->weight += event->weight;
       return;
     }
@@ -528,9 +537,13 @@ static void count(State *s, const Event *event, int64_t cell) {
   Item *place = &s->ring[s->pending % RING];
   if (s->pending >= RING) add(s, place);
   Text item = event->text[ITEM];
-  uint64_t hash = hashed(item.at, item.length, s->rules.seed + (uint64_t)cell * 0xd6e8feb86659fd93u);
-  *place = (Item){item.at, hash, event->weight, item.length, (uint32_t)cell};
-  PREFETCH(&s->item_place[hash & s->item_mask]);
+  head_of(item, place->head);
+  place->hash = hashed(item, place->head, s->rules.seed + (uint64_t)cell * 0xd6e8feb86659fd93u);
+  place->weight = event->weight;
+  place->at = item.at;
+  place->length = item.length;
+  place->cell = (uint32_t)cell;
+  PREFETCH(&s->item_place[place->hash & s->item_mask]);
   s->cell[cell].events++;
   s->pending++;
 }
