@@ -10,6 +10,18 @@ FROM apache/beam_flink1.19_job_server:2.77.0 AS job-server
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:flex_templates_base_image_release_20240628_RC00 AS launcher
 FROM flink:1.19.3-java17 AS flink-dist
 
+# Has the compiler that the images lack; a wheel comes from here.
+FROM python:3.11.13-bookworm AS build
+WORKDIR /src
+COPY setup.py pyproject.toml LICENSE ./
+COPY transforms transforms
+COPY io io
+COPY pipelines pipelines
+COPY templates templates
+COPY api api
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir=wheels .
+
+
 FROM python:3.11.13-slim-bookworm AS package
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 WORKDIR /app
@@ -19,12 +31,11 @@ WORKDIR /app
 COPY setup.py pyproject.toml constraints.txt LICENSE ./
 RUN pip install --no-cache-dir -c constraints.txt "apache-beam[gcp]==2.77.0" ".[api]"
 
-COPY transforms transforms
-COPY io io
-COPY pipelines pipelines
+# Launchers are started as files.
 COPY templates templates
-COPY api api
-RUN pip install --no-cache-dir --no-deps --force-reinstall . && pip check
+COPY --from=build /src/wheels wheels
+RUN pip install --no-cache-dir --no-deps --force-reinstall wheels/*.whl && pip check && \
+    python -c "import ctypes, importlib.util as i; ctypes.CDLL(i.find_spec('leaderboard.transforms._plainlines').origin)"
 
 # Workers run what is installed here: no environment of their own is made when they start, which
 # would take seconds and a folder that only root may write to.

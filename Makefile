@@ -11,8 +11,12 @@ PYTHON ?= python3
 DATA ?= data
 PORT ?= 8080
 RUN = .venv/bin/python
+LIBRARY = transforms/_plainlines.abi3.so
+SETUP = .venv/bin/python setup.py constraints.txt transforms/plainlines.c $(RETRY)
+# Without the library, once there is a compiler.
+RETRY = $(if $(wildcard $(LIBRARY)),,$(if $(shell command -v $(CC)),again))
 
-.PHONY: boards serve test check clean help
+.PHONY: boards serve test check clean help again
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -39,14 +43,23 @@ check: .venv/ready-test
 	cd .venv/types && ../bin/mypy --config-file ../../pyproject.toml
 	$(RUN) -m pytest -m 'not slow' -q
 
-.venv/ready-boards: .venv/bin/python setup.py constraints.txt transforms/plainlines.c
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[api,embedded,flights]'
+.venv/ready-boards: EXTRAS = api,embedded,flights
+.venv/ready-boards: $(SETUP)
+	$(install)
 	@touch $@
+
+# Installs with EXTRAS. Of a library that could not be built pip says nothing, and leaves an older one.
+define install
+@rm -f transforms/_plainlines.*
+$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+@test -e $(LIBRARY) || echo 'make: no C compiler built transforms/plainlines.c: jobs give the same answers and take about twice as long; for full speed install one (Debian: apt install gcc libc6-dev) and run make again' >&2
+endef
 
 # mypy does not see editable installs (but strict ones, which miss every module added later): it
 # runs where a link makes the rooms `leaderboard.*`, and `io` is still the standard library's.
-.venv/ready-test: .venv/bin/python setup.py constraints.txt transforms/plainlines.c
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[api,bench,dataflow,embedded,flights,test]'
+.venv/ready-test: EXTRAS = api,bench,dataflow,embedded,flights,test
+.venv/ready-test: $(SETUP)
+	$(install)
 	@mkdir -p .venv/types && ln -sfn ../.. .venv/types/leaderboard
 	@touch $@ .venv/ready-boards
 

@@ -6,7 +6,6 @@
 The boards get the next generation, so they replace those that are there, whatever they hold.
 """
 import dataclasses
-import logging
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -32,7 +31,7 @@ from leaderboard.pipelines.checks import (
     whole,
     write_report,
 )
-from leaderboard.pipelines.command import command
+from leaderboard.pipelines.command import command, hear
 from leaderboard.pipelines.jobs import TopKJob, check_running, out_of_reach, resolve_rules
 from leaderboard.pipelines.options import (
     BackfillOptions,
@@ -166,8 +165,7 @@ def run(argv: Sequence[str] | None = None) -> Report:
   """
   wanted = parse(sys.argv[1:] if argv is None else argv)
   job = wanted.job
-  logging.basicConfig()
-  logging.getLogger().setLevel(job.log_level)
+  hear(job.log_level)
   if job.preflight == ONLY:
     with topk.opened(job):
       return topk.tried(job)

@@ -2,6 +2,7 @@
 signals."""
 import atexit
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -75,6 +76,13 @@ def _refused(name: str, error: UsageError) -> int:
   for problem in error.problems:
     print(f'{name}: {secretsio.masked(problem)}', file=sys.stderr)
   return 2
+
+
+def hear(level: str) -> None:
+  """Lets the libraries say what is of this level or worse, and this project what is a warning."""
+  logging.basicConfig()
+  logging.getLogger().setLevel(level)
+  logging.getLogger('leaderboard').setLevel(min(logging.getLogger().level, logging.WARNING))
 
 
 def submit(name: str, launch: Callable[[], Any]) -> int:

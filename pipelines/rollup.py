@@ -5,7 +5,6 @@
 """
 import argparse
 import dataclasses
-import logging
 import pathlib
 import sys
 import time
@@ -34,7 +33,7 @@ from leaderboard.pipelines.checks import (
   writable,
   write_report,
 )
-from leaderboard.pipelines.command import command
+from leaderboard.pipelines.command import command, hear
 from leaderboard.pipelines.preflight import print_tried
 from leaderboard.pipelines.report import Revision
 from leaderboard.pipelines.stores import WRITTEN, Stores, add_store_flags, resolve_stores
@@ -241,8 +240,7 @@ def run(argv: Sequence[str] | None = None) -> RollUpReport:
     UsageError: the options are wrong, a store is out of reach or does not hold what they name.
   """
   job = parse(sys.argv[1:] if argv is None else argv)
-  logging.basicConfig()
-  logging.getLogger().setLevel(job.log_level)
+  hear(job.log_level)
   started = time.monotonic()
   with job.stores.open(job.preflight, runners.probes(job.beam)) as stores:
     assert stores.postgres
@@ -279,8 +277,7 @@ def launch(argv: Sequence[str] | None = None) -> Any:
   """
   job = parse(sys.argv[1:] if argv is None else argv)
   runners.refuse_local(job.beam, job.stores)
-  logging.basicConfig()
-  logging.getLogger().setLevel(job.log_level)
+  hear(job.log_level)
   with job.stores.open(job.preflight, runners.probes(job.beam)) as stores:
     assert stores.postgres
     if job.preflight == ONLY:

@@ -3,7 +3,6 @@
     python -m leaderboard.pipelines.topk --input=events.jsonl --redis=embedded
 """
 import contextlib
-import logging
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from leaderboard.io.parquetio import WriteArchive
 from leaderboard.io.rejectsio import REJECTS, TOO_LATE, WriteRejects
 from leaderboard.pipelines import runners, show
 from leaderboard.pipelines.checks import EMBEDDED, ONLY, write_report
-from leaderboard.pipelines.command import command
+from leaderboard.pipelines.command import command, hear
 from leaderboard.pipelines.jobs import TopKJob, parse
 from leaderboard.pipelines.preflight import print_tried
 from leaderboard.pipelines.report import Progress, Report, Run, close_account, wrote_accounts
@@ -87,8 +86,7 @@ def run(argv: Sequence[str] | None = None) -> Report:
     UsageError: the options are wrong or a store is out of reach.
   """
   job = parse(sys.argv[1:] if argv is None else argv, PROG)
-  logging.basicConfig()
-  logging.getLogger().setLevel(job.log_level)
+  hear(job.log_level)
   with opened(job) as stores:
     if job.preflight == ONLY:
       return tried(job)
@@ -131,8 +129,7 @@ def submit(job: TopKJob) -> Any:
   """Starts a job that outlives this process; the runner's own handle, or None where the job was
   only tried."""
   runners.refuse_local(job.beam, job.stores, job.source)
-  logging.basicConfig()
-  logging.getLogger().setLevel(job.log_level)
+  hear(job.log_level)
   with opened(job) as stores:
     if job.preflight == ONLY:
       tried(job)

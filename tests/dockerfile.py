@@ -94,17 +94,20 @@ class Image:
 
 
 def build(stage: str, root: pathlib.Path) -> Image:
-  """Executes the steps of a stage: COPY of the repository's files, and RUN of `pip`.
+  """Executes the steps of a stage: COPY of the repository's files and of what other stages made of
+  them, and RUN of `pip`.
 
   Raises:
     subprocess.CalledProcessError: a RUN failed.
   """
+  every = stages((REPOSITORY / 'Dockerfile').read_text())
   files, folder = context(), root
   environment = root / 'environment'
+  root.mkdir(exist_ok=True)
   subprocess.run([sys.executable, '-m', 'venv', str(environment)], check=True)
   image = Image(root, environment / 'bin' / 'python', {}, [], [])
   (root / 'home').mkdir()
-  for instruction, rest in steps_to(stage, stages((REPOSITORY / 'Dockerfile').read_text())):
+  for instruction, rest in steps_to(stage, every):
     if instruction == 'WORKDIR':
       folder = image.path(rest)
       folder.mkdir(parents=True, exist_ok=True)
@@ -112,6 +115,12 @@ def build(stage: str, root: pathlib.Path) -> Image:
       *sources, target = rest.split()
       for source in sources:
         _copy(files, source, folder / target)
+    elif instruction == 'COPY':
+      origin, *_, source, target = rest.removeprefix('--from=').split()
+      if every[origin].steps:
+        other = build(origin, root / origin)
+        image.ran += other.ran
+        shutil.copytree(other.path(source), folder / target)
     elif instruction == 'RUN' and rest.startswith('pip '):
       # Into the cache of this machine after all, and out of it.
       command = rest.replace(' --no-cache-dir', '')

@@ -34,6 +34,8 @@ def test_bases_are_pinned_and_agree_with_the_tests():
   bases = {name: stage.base for name, stage in STAGES.items() if stage.base not in STAGES}
   assert all(re.search(r':[\w.-]*\d[\w.-]*$', base) for base in bases.values()), bases
   (beam,) = re.findall(r'^apache-beam==(\S+)$', (ROOT / 'constraints.txt').read_text(), re.M)
+  # The wheel is built by the Python, and against the libraries, that it is for.
+  assert bases['build'] == bases['package'].replace('-slim', '')
   python = re.match(r'python:(\d+\.\d+)', bases['package'])[1]
   assert bases['beam'] == f'apache/beam_python{python}_sdk:{beam}'
   assert bases['launcher'].startswith('gcr.io/dataflow-templates-base/'
@@ -46,7 +48,7 @@ def test_bases_are_pinned_and_agree_with_the_tests():
 def test_every_room_is_in_the_image_and_nothing_else():
   (rooms,) = re.findall(r'^ROOMS = (\[.*\])$', (ROOT / 'setup.py').read_text(), re.M)
   rooms = set(json.loads(rooms.replace("'", '"')))
-  copied = {rest.split()[0] for kind, rest in STAGES['package'].steps
+  copied = {rest.split()[0] for kind, rest in STAGES['build'].steps
             if kind == 'COPY' and len(rest.split()) == 2 and not rest.startswith('--')}
   assert copied == rooms
   top = {path.parts[0] for path in dockerfile.context()}
@@ -63,13 +65,14 @@ def test_last_stage_is_the_template_and_flink_runs_without_root():
       ['/home/topk'], ['/opt/flink'], [])
   # A change of code must not install Beam again.
   order = [kind if kind == 'RUN' else rest for kind, rest in STAGES['package'].steps
-           if kind == 'RUN' or rest in ('transforms transforms', 'io io')]
-  assert order[:2] == ['RUN', 'transforms transforms']
+           if kind == 'RUN' or rest.startswith('--from=build')]
+  assert order[:2] == ['RUN', '--from=build /src/wheels wheels']
 
 
 @pytest.mark.slow
 def test_every_step_that_a_registry_allows_was_executed(image):
-  assert len(image.ran) == 2
+  assert [command.split()[:2] for command in image.ran] == [
+      ['pip', 'install'], ['pip', 'wheel'], ['pip', 'install']]
   assert image.left == ['useradd --uid 1000 --create-home topk']
   done = image.run('-m', 'pip', 'check')
   assert (done.returncode, done.stdout) == (0, 'No broken requirements found.\n')
@@ -89,6 +92,16 @@ def test_package_is_imported_from_the_root_and_its_programs_answer(image):
   assert image.run('-m', 'leaderboard.pipelines.topk', '--help').returncode == 0
   launcher = image.env['FLEX_TEMPLATE_PYTHON_PY_FILE']
   assert image.path(launcher).is_file()
+
+
+@pytest.mark.slow
+def test_compiled_code_counts_in_the_image(image):
+  done = image.run('-c', 'from leaderboard.transforms import plainlines; '
+                   'print(plainlines._library()._name)')
+  assert done.returncode == 0, done.stderr
+  (installed,) = (image.root / 'environment').glob(
+      'lib/*/site-packages/leaderboard/transforms/_plainlines.abi3.so')
+  assert done.stdout == f'{installed}\n'
 
 
 @pytest.mark.slow

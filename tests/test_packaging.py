@@ -4,10 +4,7 @@ import doctest
 import importlib
 import pathlib
 import re
-import shutil
-import subprocess
 import sys
-import zipfile
 
 import pytest
 
@@ -55,30 +52,6 @@ def test_rooms_list_their_public_names_in_order(room):
 def test_no_module_is_named_after_a_library():
   taken = sys.stdlib_module_names | {'redis', 'duckdb', 'pyarrow', 'psycopg', 'leaderboard'}
   assert [path for path in MODULES if path.stem in taken - {'io'}] == []
-
-
-@pytest.mark.slow
-def test_wheel_built_from_the_source_archive_holds_exactly_the_tree(tmp_path):
-  # As Beam builds it for its workers: a source archive first, the wheel from that.
-  source = tmp_path / 'source'
-  source.mkdir()
-  for name in ('setup.py', 'pyproject.toml', 'LICENSE'):
-    shutil.copy(ROOT / name, source)
-  for room in ROOMS:
-    shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns('__pycache__'))
-  subprocess.run([sys.executable, '-c', 'from setuptools import build_meta as b; '
-                  f'print(b.build_sdist({str(tmp_path)!r}))'],
-                 cwd=source, check=True, capture_output=True)
-  (archive,) = tmp_path.glob('*.tar.gz')
-  subprocess.run([sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-index',
-                  '--no-build-isolation', '-w', str(tmp_path), str(archive)], check=True)
-  (wheel,) = tmp_path.glob('*.whl')
-  with zipfile.ZipFile(wheel) as packed:
-    held = {name for name in packed.namelist() if '.dist-info/' not in name}
-  expected = {f'leaderboard/{path.relative_to(ROOT)}' for room in ROOMS
-              for path in (ROOT / room).rglob('*') if path.is_file()
-              and '__pycache__' not in path.parts}
-  assert held == expected
 
 
 def test_beam_has_one_version():

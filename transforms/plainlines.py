@@ -8,6 +8,8 @@ import functools
 import importlib.util
 import logging
 import os
+import pathlib
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +21,7 @@ from leaderboard.transforms.columnar import delta_bytes
 from leaderboard.transforms.countingrules import CountingRules
 
 _FORMATS = {'epoch_ms': 0, 'epoch_s': 1, 'rfc3339': 2}
+_LOADING = threading.Lock()
 _SEED = int.from_bytes(os.urandom(8), 'little')
 
 
@@ -48,15 +51,41 @@ class _Counts(ctypes.Structure):
                   'cell', 'cell_text', 'length', 'weight', 'item_text', 'odd_line'))]
 
 
-@functools.cache
 def _library() -> ctypes.CDLL | None:
+  with _LOADING:   # blocks are counted by several threads, and a warning is given once
+    return _loaded_once()
+
+
+@functools.cache
+def _loaded_once() -> ctypes.CDLL | None:
   spec = importlib.util.find_spec('leaderboard.transforms._plainlines')
-  if spec is None or spec.origin is None:
+  try:
+    if spec is None or spec.origin is None:
+      raise OSError('it was not built')
+    _refuse_older(pathlib.Path(spec.origin))
+    return opened(spec.origin)
+  except OSError as error:
     logging.getLogger(__name__).warning(
-        'topk-leaderboard was installed without a C compiler: events are counted all the same, at '
-        'a third of the speed; install one (Debian: apt install gcc) and topk-leaderboard again')
+        'the compiled part of topk-leaderboard cannot be used (%s): jobs give the same answers and '
+        'take about twice as long; for full speed install it again where there is a C compiler '
+        '(Debian: apt install gcc libc6-dev)', error)
     return None
-  library = ctypes.CDLL(spec.origin)
+
+
+def _refuse_older(library: pathlib.Path) -> None:
+  """In a checkout, whose source may have changed since: fields would be read at other places."""
+  source = pathlib.Path(__file__).with_suffix('.c')
+  if source.exists() and source.stat().st_mtime > library.stat().st_mtime:
+    raise OSError(f'{library.name} is older than {source.name}')
+
+
+def opened(path: str) -> ctypes.CDLL:
+  """A library made of `plainlines.c`.
+
+  Raises:
+    OSError: it is none for this machine.
+  """
+  library = ctypes.CDLL(path)
   library.plain_count.restype = ctypes.POINTER(_Counts)
   library.plain_count.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.POINTER(_Rules),
                                   ctypes.c_void_p, ctypes.c_void_p]
