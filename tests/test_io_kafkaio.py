@@ -85,7 +85,7 @@ def test_tombstones_are_no_events_and_cover_their_offsets():
       Partition('t', 0), Fetched([0, 1, 2], [b'{}', None, None]), 0, 0)
   assert (block.origin[2:], block.offsets.tolist(), tombstones, size) == ((0, 3), [0], 2, 2)
   ((block, tombstones, size),) = kafkaio.blocks_of(
-      Partition('t', 0), [Message(3, None), Message(4, None)], 3, 0)
+      Partition('t', 0), Fetched([3, 4], [None, None]), 3, 0)
   assert (block.origin[2:], len(block.offsets), block.data, tombstones) == ((3, 5), 0, b'', 2)
 
 
