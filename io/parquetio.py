@@ -31,6 +31,8 @@ from leaderboard.transforms.countevents import BoardCell, KeptBlock
 # The longest name that a folder may have is 255 bytes on common file systems.
 _MAX_NAME_BYTES = 200
 _FLUSH_ROWS = 500_000
+# Values of their own in almost every row: a dictionary of them costs time and space.
+_UNIQUE = ('event_id', 'user_id', 'session_id', 'timestamp', 'offset')
 ORIGIN = ['source', 'partition', 'offset']   # the columns that tell where an event stands
 
 BOARD_SCHEMA = pa.schema([
@@ -79,7 +81,8 @@ def _write_table(table: pa.Table, folder: str, name: str) -> None:
   part = FileSystems.join(folder, f'.{name}.{uuid.uuid4().hex}.part')
   try:
     with FileSystems.create(part, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-      pq.write_table(table, file, compression='zstd')
+      pq.write_table(table, file, compression='zstd',
+                     use_dictionary=[name for name in table.column_names if name not in _UNIQUE])
     FileSystems.rename([part], [path])
   except BaseException:
     delete_files([part])
@@ -153,17 +156,20 @@ class _ArchiveFn(beam.DoFn):
       return
     days = events['timestamp'].cast(pa.timestamp('ms')).cast(pa.date32(), safe=False)
     events = (events.append_column('day', days)
-              .append_column('source', pa.array([block.origin.source] * len(events), pa.string()))
-              .append_column('partition', pa.array([block.origin.partition] * len(events),
-                                                   pa.int32()))
-              .sort_by([('tenant_id', 'ascending'), ('event_type', 'ascending'),
-                        ('timestamp', 'ascending'), ('offset', 'ascending')])
+              .append_column('source', pa.repeat(pa.scalar(block.origin.source), len(events)))
+              .append_column('partition', pa.repeat(pa.scalar(block.origin.partition, pa.int32()),
+                                                    len(events)))
               .combine_chunks())
+    folders = set()
     for first, end in _runs(events):
-      key = events.slice(first, 1).to_pylist()[0]
+      key = events.select(['tenant_id', 'event_type', 'day']).slice(first, 1).to_pylist()[0]
       folder = FileSystems.join(
           self._root, 'events', folder_name('tenant', key['tenant_id']),
           folder_name('type', key['event_type']), f'date={key["day"]}')
+      if folder in folders:
+        raise ValueError(f'the events of {block.origin} are in no order: a file of {folder} would '
+                         f'take the place of another')
+      folders.add(folder)
       write_table(events.slice(first, end - first).drop_columns(['day']), folder, name)
     self._written.inc(len(events))
 

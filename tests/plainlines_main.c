@@ -25,14 +25,27 @@ static void put(const void *at, int64_t size) {
 
 static void tell(Counts *counts) {
   if (!counts) abort();
-  put(counts, 8 * sizeof(int64_t));
+  put(counts, 8 * sizeof(int64_t));   /* what follows are places in memory */
   put(counts->cell, counts->cells * 5 * 8);
   put(counts->cell_text, counts->cell_bytes);
   put(counts->length, counts->items * 8);
   put(counts->weight, counts->items * 8);
   put(counts->item_text, counts->item_bytes);
   put(counts->odd_line, counts->odd * 3 * 8);
+  Kept *kept = counts->kept;
   plain_free(counts);
+  if (!kept) return;
+  put(kept, (1 + COLUMNS) * sizeof(int64_t));
+  put(kept->start, kept->rows * 8);
+  put(kept->number, kept->rows * 8);
+  put(kept->us, kept->rows * 8);
+  put(kept->weight, kept->rows * 8);
+  for (int column = 0; column < COLUMNS; column++) {
+    put(kept->offset[column], kept->rows * 4 + 4);
+    put(kept->text[column], kept->bytes[column]);
+    if (column >= TEXTS) put(kept->valid[column - TEXTS], kept->rows / 8 + 1);
+  }
+  plain_free_kept(kept);
 }
 
 int main(void) {

@@ -31,8 +31,8 @@ _WORDS = [b'null', b'true', b'false', b'Null', b'TRUE', b'nul', b'nulll', b'true
           b'{"a"}', b'{1:2}', b'{a:1}', b"'x'", b'"', b'/**/1', b'"x"y', b'"x""y"', b'[1 2]']
 _SPACES = [b'', b' ', b'\t', b'  ', b' \t ', b' ' * 70]
 _UNFIT_SPACES = [b'\r', b'\v', b'\f', b'\0', b'\xc2\xa0', b'\xe3\x80\x80', b'\xef\xbb\xbf', b'//\r']
-_NAMES = [b'', b'a', b'metadata', b'event_id', b'user_id', b'timestamps', b'timestam',
-          b'item_ids', b'tenant_i_', b'Weight', b'ITEM_ID', b'Event_Type', b'item_id ', b' item_id',
+_NAMES = [b'', b'a', b'metadata', b'event_id', b'user_id', b'session_id', b'timestamps',
+          b'timestam', b'item_ids', b'tenant_i_', b'Weight', b'ITEM_ID', b'Event_Type', b'item_id ', b' item_id',
           b'event-type', b'ITEM_id', b'tenant_ID', b'Timestamp', b'constructor', 'é'.encode() * 14,
           *(b'k' * length for length in (13, 28, 29, 30, 31, 32, 33, 61, 62, 63, 64, 65, 200))]
 _ENDS = [b'\r', b'\r', b'\r', b'\r', b' \r', b' ', b'\t', b'\r\r', b'\r ', b'\0', b'x', b'}', b',',
@@ -83,6 +83,26 @@ def value(rng, depth=3):
     return b'[' + _spaced(rng, b',').join(inner) + b']'
   return b'{' + _spaced(rng, b',').join(
       b'"' + rng.choice(_NAMES) + b'"' + _spaced(rng, b':') + found for found in inner) + b'}'
+
+
+def metadata(rng, depth=2):
+  """A JSON value that is fit, though others may write it in another way."""
+  kind = rng.randrange(8 if depth else 5)
+  if kind < 2:
+    return b'"' + b''.join(rng.choice(_ESCAPES if rng.randrange(9) == 0 else _CHARS)
+                           for _ in range(rng.randrange(5))) + b'"'
+  if kind < 4:
+    whole = str(rng.randrange(10 ** rng.choice([1, 2, 5, 10, 15, 17])))
+    fraction = ''.join(rng.choice('0123456789') for _ in range(rng.choice([0, 0, 0, 1, 2, 5, 7])))
+    return (rng.choice(['', '', '-']) + whole + ('.' + fraction if fraction else '')).encode()
+  if kind == 4:
+    return rng.choice([b'null', b'true', b'false', b'[]', b'{ }', b'1e5', b'0', b'-0', b'-0.0'])
+  inner = [metadata(rng, depth - 1) for _ in range(rng.randrange(4))]
+  comma, colon = rng.choice([(b',', b':'), (b', ', b': '), (b'\t, ', b' :\t')])
+  if kind == 5:
+    return b'[' + comma.join(inner) + b']'
+  names = [b'"a"', b'"b c"', b'"\\n"', '"é"'.encode()]
+  return b'{' + comma.join(rng.choice(names) + colon + found for found in inner) + b'}'
 
 
 def timestamp(rng, timestamp_format, odd=False):
@@ -170,6 +190,8 @@ def line(rng, timestamp_format='epoch_ms', max_bytes=0):
     fields.append([b'"tenant_id"', rng.choice([b'"t"', b'"default"', b'null'])])
   if rng.randrange(2):
     fields.append([b'"weight"', b'%d' % rng.randrange(1, 100)])
+  if rng.randrange(2):
+    fields.append([b'"metadata"', metadata(rng)])
   while rng.randrange(3) == 0:
     fields.append([b'"' + rng.choice(_NAMES) + b'"', value(rng, 0)])
   for _ in range(rng.randrange(4)):

@@ -10,17 +10,18 @@ from leaderboard.transforms.blocks import OriginRange
 from leaderboard.transforms.countevents import KeptBlock
 
 
-def kept_block(rows, seed=1):
-  """A block of events over many tenants, types and days, in random order."""
+def kept_block(rows, tenants=('t0', 't1', 't2', 't3', 't4'), seed=1):
+  """A block of events over many tenants, types and days."""
   rng = random.Random(seed)
   start = datetime.datetime(2013, 1, 1)
   columns = {
-      'tenant_id': [f't{rng.randrange(5)}' for _ in range(rows)],
+      'tenant_id': [rng.choice(tenants) for _ in range(rows)],
       'event_type': [f'e{rng.randrange(4)}' for _ in range(rows)],
       'timestamp': pa.array([start + datetime.timedelta(minutes=rng.randrange(60 * 1440))
                              for _ in range(rows)], pa.timestamp('us')),
       'offset': list(range(rows))}
-  return KeptBlock(OriginRange('f', 0, 0, rows), pa.table(columns))
+  return KeptBlock(OriginRange('f', 0, 0, rows), pa.table(columns).sort_by(
+      [(name, 'ascending') for name in columns]))
 
 
 def read_back(root):
@@ -46,12 +47,17 @@ def test_every_event_lies_in_the_folder_of_its_tenant_type_and_day(tmp_path, row
 
 @pytest.mark.parametrize('tenant', ['a/b', '..', 'ü😀' * 30, 'x' * 64, 'a=b', '*', ' '])
 def test_odd_tenants_have_folders_of_their_own(tmp_path, tenant):
-  block = kept_block(10)
-  events = block.events.set_column(0, 'tenant_id', pa.array([tenant] * 10, pa.string()))
-  parquetio._ArchiveFn(str(tmp_path)).process(KeptBlock(block.origin, events))
+  parquetio._ArchiveFn(str(tmp_path)).process(kept_block(10, [tenant]))
   stored = read_back(tmp_path)
   assert len(stored) == 10 and {row['tenant_id'] for _, row in stored} == {tenant}
   assert len({folder[0] for folder, _ in stored}) == 1
+
+
+def test_events_in_no_order_are_refused_before_a_file_takes_the_place_of_another(tmp_path):
+  block = kept_block(100)
+  events = block.events.take([*range(100), 0])
+  with pytest.raises(ValueError, match='the events of .* are in no order'):
+    parquetio._ArchiveFn(str(tmp_path)).process(KeptBlock(block.origin, events))
 
 
 def test_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):

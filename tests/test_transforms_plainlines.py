@@ -1,6 +1,8 @@
 """Plain lines counted by compiled code: the same boards, rejects and times as DuckDB and the judge
 make of all lines; and no read, write or leak that should not be."""
 import concurrent.futures
+import datetime
+import gc
 import itertools
 import json
 import pathlib
@@ -34,7 +36,12 @@ RULES = [
     CountingRules(parse_window_size('1d'), 'rfc3339'),
     CountingRules(MINUTE, 'rfc3339', 3600, 400, max_future_secs=3600, clamp_future=True),
     CountingRules(parse_window_size('1h'), max_future_secs=30, clamp_future=True),
+    CountingRules(MINUTE, keep_events=True),
+    CountingRules(parse_window_size('1d'), 'epoch_s', 60, 400, max_future_secs=60,
+                  clamp_future=True, keep_events=True),
+    CountingRules(parse_window_size('1h'), 'rfc3339', keep_events=True),
 ]
+KEPT = RULES[7]
 
 pytestmark = pytest.mark.skipif(
     not plainlines.fits(RULES[0]), reason='topk-leaderboard was installed without a C compiler')
@@ -110,6 +117,55 @@ def test_odd_line(line):
   assert plain_and_odd(b'\n'.join([line, line_of()] * 9)) == (9, 9)
 
 
+METADATA = {   # as it stands in a line: as it is kept
+    'null': None, 'true': 'true', '[]': '[]', '{}': '{}', '""': '""', '"x"': '"x"', '0': '0',
+    '-5': '-5', '1.5': '1.5', '-0.0': '-0.0', '100.0': '100.0', '0.00001': '0.00001',
+    '12345678901234.5': '12345678901234.5', '0.12345': '0.12345', '9' * 18: '9' * 18,
+    '"\x7f é😀"': '"\x7f é😀"', r'"\n\"\\\b\f\t\r"': r'"\n\"\\\b\f\t\r"',
+    '{"a": 1, "b" :\t[ 1,\t"c: , d" ] ,"b":"\\\\" }': '{"a":1,"b":[1,"c: , d"],"b":"\\\\"}'}
+METADATA_ODD = {
+    '-0': '0', '1.50': '1.5', '1.00': '1.0', '1e5': '100000.0', '[1E-2]': '[0.01]',
+    '0.000001': '0.000001', '1234567890123456.5': '1234567890123456.5',
+    r'"\u0041"': '"A"', r'{"\/":1}': '{"/":1}', r'"\u0001"': r'"\u0001"'}
+IDS = {'null': None, '""': '', '"x y"': 'x y', '"é😀"': 'é😀', '0': '0', '123': '123'}
+IDS_ODD = {'true': 'true', '-5': '-5', '1.5': '1.5', '{"a": 1}': '{"a":1}', r'"\n"': '\n',
+           '"\x7f"': '\x7f', '9' * 19: '9' * 19}
+
+
+@pytest.mark.parametrize(('field', 'values', 'plain'), [
+    ('metadata', METADATA, 1), ('metadata', METADATA_ODD, 0), ('event_id', IDS, 1),
+    ('user_id', IDS, 1), ('session_id', IDS, 1), ('user_id', IDS_ODD, 0)])
+def test_plain_and_odd_lines_of_events_that_are_kept(counters, field, values, plain):
+  for told, expected in values.items():
+    line = line_of()[:-1] + f',"{field}":{told}}}'.encode()
+    assert plain_and_odd(line, KEPT) == (plain, 1 - plain), told
+    _, (kept,) = check_same_outcome(counters[7], whole(line))[7]
+    assert kept == {
+        'tenant_id': 'default', 'event_type': 'play', 'weight': 1, 'item_id': 'x', 'offset': 1000,
+        'timestamp': datetime.datetime(2013, 1, 1), 'event_id': None, 'user_id': None,
+        'session_id': None, 'metadata': None, field: expected}
+  line = line_of()[:-1] + f',"{field}":1,"{field}":2}}'.encode()
+  assert plain_and_odd(line, KEPT) == (0, 1)
+  assert plain_and_odd(line) == (1, 0)
+
+
+def test_kept_events_are_in_order_and_outlive_the_counter():
+  boards = [(tenant, kind) for tenant in ('b', 'a', 'ab', 'é', 'a\uffff') for kind in 'yx']
+  rng = random.Random(3)
+  lines = [line_of(tenant_id=tenant, event_type=kind, item_id=n,
+                   timestamp=NEW_YEAR_MS + rng.randrange(200_000))
+           for n, (tenant, kind) in enumerate(boards * 300)]
+  rng.shuffle(lines)
+  counter = BlockCounter(KEPT)
+  events = counter.count(whole(b'\n'.join(lines))).kept
+  counter.close()
+  gc.collect()
+  rows = [(row['tenant_id'].encode(), row['event_type'], row['timestamp'], row['offset'])
+          for row in events.to_pylist()]
+  assert rows == sorted(rows) and len(set(rows)) == 3000
+  assert sorted(map(int, events['item_id'].to_pylist())) == list(range(3000))
+
+
 @pytest.mark.parametrize(('moments', 'expected'), [(PLAIN_MOMENTS, 1), (ODD_MOMENTS, 0)])
 def test_plain_and_odd_moments(moments, expected):
   for moment in moments:
@@ -135,7 +191,7 @@ def counters():
 
 
 def outcome(counter, block):
-  """Everything that is told of a block, in no order."""
+  """Everything that is told of a block; what has no order is sorted."""
   counted = counter.count(block)
   boards = {}
   for cell in counted.cells:
@@ -144,8 +200,9 @@ def outcome(counter, block):
     boards[cell[:3]] = (cell.events, summary.events, summary.total, {
         row.item: (row.lower, row.upper) for row in summary.top(10**6)})
   times = counter.event_times(block).tolist() if block.offsets is not None else None
+  kept = (counted.kept.schema, counted.kept.to_pylist()) if counted.kept else None
   return (counted.read, boards, sorted(counted.rejects), sorted(counted.too_late),
-          counted.latest_ms, counter.latest_secs(block), times)
+          counted.latest_ms, counter.latest_secs(block), times, kept)
 
 
 def check_same_outcome(counter, block):
@@ -299,7 +356,7 @@ def corpus():
   for rules, lines in blocks:
     data = b'\n'.join(lines) + b'\n' * rng.randrange(2)
     yield len(data).to_bytes(8, sys.byteorder) + bytes(
-        plainlines._rules(whole(data), rules))[:48] + bytes(8) + data
+        plainlines._rules(whole(data), rules, rules.keep_events))[:56] + bytes(8) + data
 
 
 @pytest.mark.slow

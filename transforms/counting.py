@@ -31,7 +31,8 @@ class CountedBlock:
   """Everything a block held: read = sum of cell events + len(rejects) + len(too_late).
 
   Attributes:
-    kept: the valid events with their offsets as an Arrow table; None unless asked for.
+    kept: the valid events with their offsets as an Arrow table, in order of tenant, type, moment
+      and offset; None unless asked for.
     latest_ms: newest event time that is in range, of refused events too, epoch milliseconds, and no
       later than the moment when the block was read; None where there is none, and of bounded input.
   """
@@ -80,12 +81,16 @@ class BlockCounter:
     latest_ms = None if block.read_secs is None else _no_later(plain.latest_ms, block)
     read = sum(cell.events for cell in plain.cells)
     if not len(plain.odd):
-      return CountedBlock(block.origin, read, plain.cells, [], [], None, latest_ms)
+      return CountedBlock(block.origin, read, plain.cells, [], [], plain.kept, latest_ms)
     rest, data = _rest(block, data, plain.odd)
     counted = self._count_lines(rest, data)
     counted.read += read
     counted.cells = _joined(plain.cells + counted.cells)
     counted.latest_ms = _newest(latest_ms, counted.latest_ms)
+    if plain.kept is not None and counted.kept is not None:
+      counted.kept = _in_order(pa.concat_tables([plain.kept, counted.kept]))
+    elif plain.kept is not None:
+      counted.kept = plain.kept
     return counted
 
   def latest_secs(self, block: EventBlock) -> int | None:
@@ -254,7 +259,9 @@ class BlockCounter:
     if too_late and block.watermark_secs is None and block.late is None:
       raise RuntimeError(f'{len(too_late)} events of {origin} were set apart without a fault, '
                          f'the first at offset {too_late[0].offset}; the block is not counted')
-    kept = query.kept_events(bad, row_offsets()) if self._rules.keep_events else None
+    kept = None
+    if self._rules.keep_events:
+      kept = _in_order(query.kept_events(bad, row_offsets()))
     read = sum(cell.events for cell in cut.cells) + len(bad)
     return CountedBlock(origin, read, cut.cells, rejects, too_late, kept, latest_ms)
 
@@ -297,6 +304,11 @@ def _joined(cells: list[Cell]) -> list[Cell]:
   return [same[0] if len(same) == 1 else same[0]._replace(
       events=sum(cell.events for cell in same), delta=sum_encoded(cell.delta for cell in same))
           for same in found.values()]
+
+
+def _in_order(kept: pa.Table) -> pa.Table:
+  return kept.sort_by([(name, 'ascending') for name in (
+      'tenant_id', 'event_type', 'timestamp', 'offset')])
 
 
 def _no_later(latest_ms: int | None, block: EventBlock) -> int | None:

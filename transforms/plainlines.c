@@ -38,7 +38,8 @@ enum { MAX_TYPE = 50, MAX_TENANT = 64, MAX_ITEM = 512 };   /* bytes; see events.
 #define MAX_WEIGHT 1000000000000LL
 static const byte DEFAULT_TENANT[16] = "default";   /* longer, since texts are read eight bytes at once */
 enum { EPOCH_MS, EPOCH_S, RFC3339 };
-enum { TYPE, TIME, ITEM, TENANT, WEIGHT, OTHER };
+enum { TYPE, TIME, ITEM, TENANT, WEIGHT, OTHER, EVENT_ID, USER_ID, SESSION_ID, METADATA };
+enum { TEXTS = 3, ARCHIVED = 4, COLUMNS = TEXTS + ARCHIVED };
 
 /* Read by plainlines.py too: the same fields in the same order. */
 typedef struct {
@@ -47,8 +48,20 @@ typedef struct {
   int64_t min_ms, end_ms; /* moments in range: [min_ms, end_ms) */
   int64_t min_start_ms;   /* windows that start before it are too late */
   int64_t max_line;       /* bytes */
+  int64_t keep;           /* whether the events are told, too */
   uint64_t seed;          /* of the hashes: what stands in an input must not choose its places */
 } Rules;
+
+/* The plain events of a block as columns of Arrow, in order of tenant, type, moment and line. */
+typedef struct {
+  int64_t rows;
+  int64_t bytes[COLUMNS];
+  int64_t *start, *number;    /* [rows]: of the line, in bytes and in lines */
+  int64_t *us, *weight;
+  int32_t *offset[COLUMNS];   /* tenant, type, item; then event_id, user_id, session_id, metadata */
+  byte *text[COLUMNS];
+  byte *valid[ARCHIVED];      /* bitmaps */
+} Kept;
 
 typedef struct {
   int64_t lines;      /* all that there are */
@@ -62,10 +75,12 @@ typedef struct {
   int64_t *weight;    /* [items] */
   byte *item_text;
   int64_t *odd_line;  /* [odd][3]: start, end, number of every line neither plain nor blank */
+  Kept *kept;         /* freed apart; NULL unless asked for */
 } Counts;
 
 typedef struct { const byte *at; uint32_t length; } Text;
-typedef struct { Text text[4]; int64_t ms, weight; } Event;   /* text: by field */
+/* text: by field; archived: what is kept besides, NULL for null. */
+typedef struct { Text text[4], archived[ARCHIVED]; int64_t ms, weight; int spaced; } Event;
 
 typedef struct { Text tenant, type; int64_t start, events, items; uint64_t hash; } Cell;
 /* An item of a cell. The first 16 bytes, with zeros behind a shorter text, stand here too: most items
@@ -76,6 +91,14 @@ typedef struct {
   const byte *at;
   uint32_t length, cell;
 } Item;
+
+/* An event that is kept. */
+typedef struct {
+  Text item, archived[ARCHIVED];
+  int64_t ms, weight, start, number;
+  uint32_t cell;
+  int spaced;   /* whether white space stands in its metadata */
+} Row;
 
 /* A member of an object as it stood in the line before: `"key":`. */
 typedef struct { byte text[SLOT_BYTES]; uint32_t length, mask, field; } Slot;
@@ -88,6 +111,7 @@ typedef struct {
   Item *item; size_t items, item_room;
   uint64_t *item_place; size_t item_mask;   /* upper half of the hash, number + 1 */
   Item ring[RING]; size_t pending;
+  Row *row; size_t rows, row_room;
   int64_t *odd; size_t odds, odd_room;
   int64_t lines, blanks, latest_ms;
   int failed;   /* out of memory */
@@ -283,9 +307,10 @@ static const byte *rfc3339(const byte *p, int64_t *ms) {
 static unsigned field_of(const byte *key, size_t length) {
   switch (length) {
     case 6: return memcmp(key, "weight", 6) ? OTHER : WEIGHT;
-    case 7: return memcmp(key, "item_id", 7) ? OTHER : ITEM;
+    case 7: return !memcmp(key, "item_id", 7) ? ITEM : !memcmp(key, "user_id", 7) ? USER_ID : OTHER;
+    case 8: return !memcmp(key, "event_id", 8) ? EVENT_ID : !memcmp(key, "metadata", 8) ? METADATA : OTHER;
     case 9: return !memcmp(key, "timestamp", 9) ? TIME : !memcmp(key, "tenant_id", 9) ? TENANT : OTHER;
-    case 10: return memcmp(key, "event_type", 10) ? OTHER : TYPE;
+    case 10: return !memcmp(key, "event_type", 10) ? TYPE : !memcmp(key, "session_id", 10) ? SESSION_ID : OTHER;
     default: return OTHER;
   }
 }
@@ -304,11 +329,12 @@ static inline int slot_fits(const Slot *slot, const byte *p) {
 }
 
 /* A key and its colon. */
-static const byte *key(const byte *p, Slot *slot, unsigned *field) {
+static const byte *key(const byte *p, Slot *slot, unsigned *field, int keep) {
   const byte *start = p;
   if (*p != '"') return NULL;
   if (!(p = string(p + 1, 1))) return NULL;   /* with an escape it could be any key */
   *field = field_of(start + 1, (size_t)(p - start) - 2);
+  if (!keep && *field > OTHER) *field = OTHER;
   size_t length = (size_t)(p - start) + 1;
   if (*p == ':' && slot && length <= SLOT_BYTES) {
     memset(slot->text, 0, SLOT_BYTES);
@@ -332,13 +358,59 @@ static inline const byte *text(const byte *p, Text *found, uint32_t max) {
   return p;
 }
 
+/* Whether a value that is JSON is kept as it stands but for the white space between its tokens: its
+   numbers and escapes are those that any writer of JSON would write for what they mean. */
+static int as_written(const byte *p, const byte *end, int *spaced) {
+  while (p < end) {
+    if (*p == '"') {
+      for (p += 1 + first_special(p + 1); *p != '"'; p++)
+        if (*p == '\\' && (*++p == 'u' || *p == '/')) return 0;
+      p++;
+    } else if (*p == '-' || digit(*p)) {
+      const byte *start = p += *p == '-', *point = NULL;
+      for (; digit(*p) || *p == '.'; p++)
+        if (*p == '.') point = p;
+      if ((*p | 32) == 'e') return 0;
+      /* At most 15 digits, of which five are behind the point, and the last is no idle zero. */
+      if (point ? p - start > 16 || p - point > 6 || (p[-1] == '0' && p - point > 2)
+                : *start == '0' && start[-1] == '-')
+        return 0;
+    } else {
+      *spaced |= *p == ' ' || *p == '\t';
+      p++;
+    }
+  }
+  return 1;
+}
+
+/* A value that is kept besides; a null is none. */
+static const byte *archived(const byte *p, unsigned field, Event *event) {
+  Text *found = &event->archived[field - EVENT_ID];
+  const byte *start = p;
+  int64_t told;
+  if (*p == 'n') return value(p, 0);
+  if (field == METADATA) {
+    if (!(p = value(p, MAX_DEPTH)) || !as_written(start, p, &event->spaced)) return NULL;
+  } else if (*p == '"') {
+    if (!(p = string(++start, 1))) return NULL;
+    *found = (Text){start, (uint32_t)(p - start) - 1};
+    return p;
+  } else if (!(p = whole(p, &told))) {
+    return NULL;
+  }
+  *found = (Text){start, (uint32_t)(p - start)};
+  return p;
+}
+
 /* Reads a line up to its newline; NULL unless it is plain. */
-static inline const byte *line(State *s, const byte *p, Event *event) {
+static inline const byte *line(State *s, const byte *p, Event *event, int keep) {
   unsigned seen = 0, slot = 0;
   event->text[TENANT] = (Text){DEFAULT_TENANT, 7};
   event->text[TYPE] = event->text[ITEM] = (Text){NULL, 0};
   event->ms = -1;
   event->weight = 1;
+  event->spaced = 0;
+  if (keep) memset(event->archived, 0, sizeof event->archived);
   p = spaces(p);
   if (*p++ != '{') return NULL;
   for (;;) {
@@ -348,7 +420,7 @@ static inline const byte *line(State *s, const byte *p, Event *event) {
     if (LIKELY(expected && slot_fits(expected, p))) {
       p += expected->length;
       field = expected->field;
-    } else if (!(p = key(p, expected, &field))) {
+    } else if (!(p = key(p, expected, &field, keep))) {
       return NULL;
     }
     p = spaces(p);
@@ -385,7 +457,8 @@ static inline const byte *line(State *s, const byte *p, Event *event) {
         }
         break;
       default:
-        p = LIKELY(*p == '"') ? string(p + 1, 0) : value(p, MAX_DEPTH);
+        if (keep && field != OTHER) p = archived(p, field, event);
+        else p = LIKELY(*p == '"') ? string(p + 1, 0) : value(p, MAX_DEPTH);
     }
     if (UNLIKELY(!p)) return NULL;
     p = spaces(p);
@@ -568,14 +641,28 @@ static int set_apart(State *s, int64_t start, int64_t end) {
   return 1;
 }
 
+static int keep_row(State *s, const Event *event, int64_t cell, int64_t start) {
+  if (s->rows == s->row_room && !grow((void **)&s->row, &s->row_room, sizeof *s->row)) return 0;
+  Row *row = &s->row[s->rows++];
+  row->item = event->text[ITEM];
+  memcpy(row->archived, event->archived, sizeof row->archived);
+  row->ms = event->ms;
+  row->weight = event->weight;
+  row->start = start;
+  row->number = s->lines;
+  row->cell = (uint32_t)cell;
+  row->spaced = event->spaced;
+  return 1;
+}
+
 /* Reads the lines of `text`, which stands at `place` of the block and ends with a newline.
    `times`: the moment of every line, -1 of those set apart; lines are not counted then. */
-static int read_lines(State *s, const byte *text, const byte *stop, int64_t place, const byte *late,
-                      int64_t *times) {
+static inline int read_lines(State *s, const byte *text, const byte *stop, int64_t place,
+                             const byte *late, int64_t *times, int keep) {
   for (const byte *p = text; p < stop; s->lines++) {
     Event event;
     const byte *start = p;
-    const byte *end = late && late[s->lines] ? NULL : line(s, p, &event);
+    const byte *end = late && late[s->lines] ? NULL : line(s, p, &event, keep);
     if (LIKELY(end && end - start <= s->rules.max_line &&
                event.ms - event.ms % s->rules.base_ms >= s->rules.min_start_ms)) {
       if (event.ms > s->latest_ms) s->latest_ms = event.ms;
@@ -585,7 +672,7 @@ static int read_lines(State *s, const byte *text, const byte *stop, int64_t plac
         int64_t cell = cell_of(s, &event);
         if (cell < 0) return 0;
         count(s, &event, cell);
-        if (s->failed) return 0;
+        if (s->failed || (keep && !keep_row(s, &event, cell, place + (start - text)))) return 0;
       }
       p = end + 1;
       continue;
@@ -654,6 +741,173 @@ static int columns(const State *s, Counts *counts) {
   return 1;
 }
 
+/* --- Events that are kept --- */
+
+static int compared(Text a, Text b) {
+  int order = memcmp(a.at, b.at, a.length < b.length ? a.length : b.length);
+  return order ? order : (a.length > b.length) - (a.length < b.length);
+}
+
+/* Of two pointers to cells: by tenant, type and start. */
+static int by_board(const void *left, const void *right) {
+  const Cell *a = *(const Cell *const *)left, *b = *(const Cell *const *)right;
+  int order = compared(a->tenant, b->tenant);
+  if (!order) order = compared(a->type, b->type);
+  return order ? order : (a->start > b->start) - (a->start < b->start);
+}
+
+typedef struct { uint64_t since; uint32_t row, rank; } Place;   /* ms since its window began */
+
+enum { DIGIT = 11, NONE = -1 };
+
+static size_t digit_of(const Place *place, int shift) {
+  return shift == NONE ? place->rank : place->since >> shift & ((1u << DIGIT) - 1);
+}
+
+/* Sorts by one digit of the moment, or by rank, and leaves what is equal as it was. */
+static void sort_by(const Place *from, Place *to, size_t rows, int shift, size_t *ends, size_t digits) {
+  memset(ends, 0, digits * sizeof *ends);
+  for (size_t i = 0; i < rows; i++) ends[digit_of(&from[i], shift)]++;
+  for (size_t i = 0, sum = 0; i < digits; i++) { sum += ends[i]; ends[i] = sum - ends[i]; }
+  for (size_t i = 0; i < rows; i++) to[ends[digit_of(&from[i], shift)]++] = from[i];
+}
+
+/* The rows in order of tenant, type, moment and line; NULL when memory runs out. */
+static Place *ordered(const State *s) {
+  size_t digits = s->cells > 1u << DIGIT ? s->cells : 1u << DIGIT;
+  Place *places = malloc((s->rows + 1) * sizeof *places), *others = malloc((s->rows + 1) * sizeof *others);
+  const Cell **order = malloc((s->cells + 1) * sizeof *order);
+  uint32_t *rank = malloc((s->cells + 1) * sizeof *rank);
+  size_t *ends = malloc(digits * sizeof *ends);
+  int done = places && others && order && rank && ends;
+  if (done) {
+    for (size_t i = 0; i < s->cells; i++) order[i] = &s->cell[i];
+    qsort(order, s->cells, sizeof *order, by_board);
+    for (size_t i = 0; i < s->cells; i++) rank[order[i] - s->cell] = (uint32_t)i;
+    for (size_t i = 0; i < s->rows; i++) {
+      const Row *row = &s->row[i];
+      places[i] = (Place){(uint64_t)(row->ms - s->cell[row->cell].start), (uint32_t)i, rank[row->cell]};
+    }
+    for (int shift = NONE + 1; (s->rules.base_ms - 1) >> shift; shift += DIGIT) {
+      sort_by(places, others, s->rows, shift, ends, 1u << DIGIT);
+      Place *sorted = others; others = places; places = sorted;
+    }
+    sort_by(places, others, s->rows, NONE, ends, s->cells);
+  }
+  free(order);
+  free(rank);
+  free(ends);
+  free(places);
+  if (done) return others;
+  free(others);
+  return NULL;
+}
+
+/* A value without the white space between its tokens; where it ends. */
+static byte *without_spaces(Text text, byte *to) {
+  int inside = 0;
+  for (const byte *p = text.at, *end = p + text.length; p < end; p++) {
+    if (!inside && (*p == ' ' || *p == '\t')) continue;
+    if (*p == '"') inside = !inside;
+    *to++ = *p;
+    if (inside && *p == '\\') *to++ = *++p;
+  }
+  return to;
+}
+
+static Text column_of(const State *s, const Row *row, int column) {
+  switch (column) {
+    case 0: return s->cell[row->cell].tenant;
+    case 1: return s->cell[row->cell].type;
+    case 2: return row->item;
+    default: return row->archived[column - TEXTS];
+  }
+}
+
+enum { CHUNK = 16 };
+
+/* Reads and writes up to CHUNK - 1 bytes more. */
+static inline byte *copied(Text text, byte *to) {
+  for (uint32_t at = 0; at < text.length; at += CHUNK) memcpy(to + at, text.at + at, CHUNK);
+  return to + text.length;
+}
+
+/* Room for the texts of a column; 0 when there is none. */
+static int text_room(const State *s, Kept *kept, int column) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < s->rows; i++) bytes += column_of(s, &s->row[i], column).length;
+  if (bytes > INT32_MAX) return 0;
+  kept->offset[column] = malloc((s->rows + 1) * sizeof **kept->offset);
+  kept->text[column] = malloc(bytes + CHUNK);
+  if (column >= TEXTS) kept->valid[column - TEXTS] = calloc(s->rows / 8 + 1, 1);
+  return kept->offset[column] && kept->text[column] && (column < TEXTS || kept->valid[column - TEXTS]);
+}
+
+static void put_texts(const State *s, size_t place, const Row *row, Kept *kept) {
+  for (int column = 0; column < COLUMNS; column++) {
+    Text found = column_of(s, row, column);
+    byte *start = kept->text[column] + kept->bytes[column], *to = start;
+    kept->offset[column][place] = (int32_t)kept->bytes[column];
+    if (!found.at) continue;
+    if (column >= TEXTS) kept->valid[column - TEXTS][place / 8] |= (byte)(1u << place % 8);
+    to = column == COLUMNS - 1 && row->spaced ? without_spaces(found, to) : copied(found, to);
+    kept->bytes[column] += to - start;
+  }
+}
+
+PUBLIC void plain_free_kept(Kept *kept) {
+  if (!kept) return;
+  for (int i = 0; i < COLUMNS; i++) {
+    free(kept->offset[i]);
+    free(kept->text[i]);
+  }
+  for (int i = 0; i < ARCHIVED; i++) free(kept->valid[i]);
+  free(kept->start);
+  free(kept->number);
+  free(kept->us);
+  free(kept->weight);
+  free(kept);
+}
+
+static Kept *kept_events(const State *s) {
+  enum { AHEAD = 8 };
+  Place *places = ordered(s);
+  Kept *kept = calloc(1, sizeof *kept);
+  int done = places && kept;
+  if (done) {
+    size_t size = (s->rows + 1) * sizeof(int64_t);
+    kept->rows = (int64_t)s->rows;
+    kept->start = malloc(size);
+    kept->number = malloc(size);
+    kept->us = malloc(size);
+    kept->weight = malloc(size);
+    done = kept->start && kept->number && kept->us && kept->weight;
+  }
+  for (int column = 0; done && column < COLUMNS; column++) done = text_room(s, kept, column);
+  for (size_t i = 0; done && i < s->rows; i++) {
+    const Row *row = &s->row[places[i].row];
+    /* Neighbours here are far apart in the block. */
+    if (i + AHEAD < s->rows)
+      for (int part = 0; part < 4; part++)
+        PREFETCH(s->row[places[i + AHEAD].row].item.at + 64 * (part - 2));
+    if (i + 2 * AHEAD < s->rows) {
+      PREFETCH(&s->row[places[i + 2 * AHEAD].row]);
+      PREFETCH((const byte *)&s->row[places[i + 2 * AHEAD].row] + 64);
+    }
+    kept->start[i] = row->start;
+    kept->number[i] = row->number;
+    kept->us[i] = row->ms * 1000;
+    kept->weight[i] = row->weight;
+    put_texts(s, i, row, kept);
+  }
+  for (int column = 0; done && column < COLUMNS; column++)
+    kept->offset[column][s->rows] = (int32_t)kept->bytes[column];
+  free(places);
+  if (done) return kept;
+  plain_free_kept(kept);
+  return NULL;
+}
+
 PUBLIC void plain_free(Counts *counts) {
   if (!counts) return;
   free(counts->cell);
@@ -669,7 +923,7 @@ PUBLIC void plain_free(Counts *counts) {
    int64[lines] to be filled instead of counting, or NULL. NULL when memory runs out. */
 PUBLIC Counts *plain_count(const byte *data, int64_t size, const Rules *rules, const byte *late,
                            int64_t *times) {
-  enum { FIRST_CELLS = 256, FIRST_ITEMS = 1 << 14, FIRST_ODD = 64 };
+  enum { FIRST_CELLS = 256, FIRST_ITEMS = 1 << 14, FIRST_ROWS = 1 << 12, FIRST_ODD = 64 };
   State *s = calloc(1, sizeof *s);
   Counts *counts = calloc(1, sizeof *counts);
   byte *copy = NULL;
@@ -681,12 +935,14 @@ PUBLIC Counts *plain_count(const byte *data, int64_t size, const Rules *rules, c
   s->cell_mask = 4 * FIRST_CELLS - 1;
   s->item_room = FIRST_ITEMS;
   s->item_mask = 4 * FIRST_ITEMS - 1;
+  s->row_room = FIRST_ROWS;
   s->odd_room = FIRST_ODD;
   s->cell = malloc(s->cell_room * sizeof *s->cell);
   s->cell_place = calloc(s->cell_mask + 1, sizeof *s->cell_place);
   s->item = malloc(s->item_room * sizeof *s->item);
   s->item_place = calloc(s->item_mask + 1, sizeof *s->item_place);
   s->odd = malloc(s->odd_room * 3 * sizeof *s->odd);
+  if (rules->keep && !(s->row = malloc(s->row_room * sizeof *s->row))) goto end;
   if (!s->cell || !s->cell_place || !s->item || !s->item_place || !s->odd) goto end;
 
   /* The last lines go into a copy that may be read beyond its end. */
@@ -698,11 +954,15 @@ PUBLIC Counts *plain_count(const byte *data, int64_t size, const Rules *rules, c
   memset(copy + rest, '\n', PADDING);
   /* Only what has no newline of its own takes one of the padding. */
   size_t lines_end = rest + (rest && copy[rest - 1] != '\n');
-  if (!read_lines(s, data, data + cut, 0, late, times) ||
-      !read_lines(s, copy, copy + lines_end, cut, late, times))
-    goto end;
+  int read = rules->keep
+      ? read_lines(s, data, data + cut, 0, late, times, 1) &&
+        read_lines(s, copy, copy + lines_end, cut, late, times, 1)
+      : read_lines(s, data, data + cut, 0, late, times, 0) &&
+        read_lines(s, copy, copy + lines_end, cut, late, times, 0);
+  if (!read) goto end;
   flush(s);
   if (s->failed || !columns(s, counts)) goto end;
+  if (rules->keep && !(counts->kept = kept_events(s))) goto end;
   counts->lines = s->lines;
   counts->blanks = s->blanks;
   counts->latest_ms = s->latest_ms;
@@ -717,6 +977,7 @@ end:
     free(s->cell_place);
     free(s->item);
     free(s->item_place);
+    free(s->row);
     free(s->odd);
     free(s);
   }

@@ -13,8 +13,11 @@ import threading
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from leaderboard.transforms import events
+from leaderboard.transforms.blockquery import ARCHIVED
 from leaderboard.transforms.blocks import EventBlock
 from leaderboard.transforms.cells import Cell
 from leaderboard.transforms.columnar import delta_bytes
@@ -32,15 +35,17 @@ class PlainLines(NamedTuple):
     latest_ms: newest event time of a plain line, epoch milliseconds; None when there is none.
     odd: start, end (newline excluded) and number of every line that is neither plain nor blank:
       int64[odd, 3].
+    kept: the events, as `CountedBlock.kept`.
   """
   cells: list[Cell]
   latest_ms: int | None
   odd: np.ndarray
+  kept: pa.Table | None
 
 
 class _Rules(ctypes.Structure):
   _fields_ = [*((name, ctypes.c_int64) for name in (
-      'format', 'base_ms', 'min_ms', 'end_ms', 'min_start_ms', 'max_line')),
+      'format', 'base_ms', 'min_ms', 'end_ms', 'min_start_ms', 'max_line', 'keep')),
               ('seed', ctypes.c_uint64)]
 
 
@@ -48,7 +53,18 @@ class _Counts(ctypes.Structure):
   _fields_ = [*((name, ctypes.c_int64) for name in (
       'lines', 'blanks', 'latest_ms', 'cells', 'items', 'odd', 'cell_bytes', 'item_bytes')),
               *((name, ctypes.c_void_p) for name in (
-                  'cell', 'cell_text', 'length', 'weight', 'item_text', 'odd_line'))]
+                  'cell', 'cell_text', 'length', 'weight', 'item_text', 'odd_line', 'kept'))]
+
+
+# The columns of text that are kept; those behind the first three may be null.
+_TEXTS = ('tenant_id', 'event_type', 'item_id', *ARCHIVED)
+
+
+class _Kept(ctypes.Structure):
+  _fields_ = [('rows', ctypes.c_int64), ('bytes', ctypes.c_int64 * len(_TEXTS)),
+              *((name, ctypes.c_void_p) for name in ('start', 'number', 'us', 'weight')),
+              ('offset', ctypes.c_void_p * len(_TEXTS)), ('text', ctypes.c_void_p * len(_TEXTS)),
+              ('valid', ctypes.c_void_p * len(ARCHIVED))]
 
 
 def _library() -> ctypes.CDLL | None:
@@ -91,12 +107,14 @@ def opened(path: str) -> ctypes.CDLL:
                                   ctypes.c_void_p, ctypes.c_void_p]
   library.plain_free.argtypes = [ctypes.POINTER(_Counts)]
   library.plain_free.restype = None
+  library.plain_free_kept.argtypes = [ctypes.c_void_p]
+  library.plain_free_kept.restype = None
   return library
 
 
 def fits(rules: CountingRules) -> bool:
   """Whether lines may be counted here by these rules."""
-  return not rules.item_paths and not rules.keep_events and _library() is not None
+  return not rules.item_paths and _library() is not None
 
 
 def count(data: memoryview, block: EventBlock, rules: CountingRules) -> PlainLines:
@@ -105,16 +123,17 @@ def count(data: memoryview, block: EventBlock, rules: CountingRules) -> PlainLin
   Args:
     data: its lines.
   """
-  found = _run(data, block, rules, None)
+  found = _run(data, block, rules, None, keep=rules.keep_events)
   try:
     counts = found.contents
+    kept = _kept(counts.kept, block) if rules.keep_events else None
     told = _array(counts.cell, 5 * counts.cells).reshape(-1, 5)
     odd = _array(counts.odd_line, 3 * counts.odd).reshape(-1, 3)
     if int(told[:, 3].sum()) + counts.odd + counts.blanks != counts.lines:
       raise RuntimeError(f'not every line of {block.origin} was counted or set apart; the block is '
                          f'not counted')
     return PlainLines(_cells(counts, told, rules),
-                      None if counts.latest_ms < 0 else counts.latest_ms, odd)
+                      None if counts.latest_ms < 0 else counts.latest_ms, odd, kept)
   finally:
     _loaded().plain_free(found)
 
@@ -125,7 +144,7 @@ def event_times(data: memoryview, block: EventBlock,
   epoch milliseconds; and the other lines, as `PlainLines.odd`."""
   assert block.offsets is not None
   times = np.full(len(block.offsets), -1, np.int64)
-  found = _run(data, block, rules, times)
+  found = _run(data, block, rules, times, keep=False)
   try:
     return times, _array(found.contents.odd_line, 3 * found.contents.odd).reshape(-1, 3)
   finally:
@@ -138,18 +157,19 @@ def _loaded() -> ctypes.CDLL:
   return library
 
 
-def _run(data: memoryview, block: EventBlock, rules: CountingRules, times: np.ndarray | None):
+def _run(data: memoryview, block: EventBlock, rules: CountingRules, times: np.ndarray | None,
+         keep: bool):
   lines = np.frombuffer(data, np.uint8)
   late = None if block.late is None else np.ascontiguousarray(block.late, np.uint8)
   found = _loaded().plain_count(
-      lines.ctypes.data, len(lines), ctypes.byref(_rules(block, rules)),
+      lines.ctypes.data, len(lines), ctypes.byref(_rules(block, rules, keep)),
       None if late is None else late.ctypes.data, None if times is None else times.ctypes.data)
   if not found:
     raise MemoryError(f'no memory is left to count {block.origin}')
   return found
 
 
-def _rules(block: EventBlock, rules: CountingRules) -> _Rules:
+def _rules(block: EventBlock, rules: CountingRules, keep: bool = False) -> _Rules:
   end_ms = rules.end_ms(block.read_secs)
   if block.read_secs is not None and rules.clamp_future:
     # What lies beyond counts at another moment.
@@ -158,7 +178,8 @@ def _rules(block: EventBlock, rules: CountingRules) -> _Rules:
   if block.watermark_secs is not None:
     first = block.watermark_secs - rules.base.secs - rules.allowed_lateness_secs + 1
   return _Rules(_FORMATS[rules.timestamp_format], rules.base.secs * 1000,
-                events.MIN_EPOCH_SECS * 1000, end_ms, first * 1000, rules.max_event_bytes, _SEED)
+                events.MIN_EPOCH_SECS * 1000, end_ms, first * 1000, rules.max_event_bytes, keep,
+                _SEED)
 
 
 def _array(address: int, count: int) -> np.ndarray:
@@ -181,3 +202,41 @@ def _cells(counts: _Counts, told: np.ndarray, rules: CountingRules) -> list[Cell
             total)))
     place, first, start = place + tenant + kind, end, stop
   return cells
+
+
+class _Owner:
+  """Frees columns when the last of them is gone."""
+
+  def __init__(self, address: int) -> None:
+    self._address = address
+
+  def __del__(self) -> None:
+    _loaded().plain_free_kept(self._address)
+
+
+def _kept(address: int, block: EventBlock) -> pa.Table:
+  """The events as a table that holds their memory; no copy is made."""
+  owner = _Owner(address)
+  kept = _Kept.from_address(address)
+  rows = kept.rows
+
+  def buffer(at: int, size: int) -> pa.Buffer:
+    return pa.foreign_buffer(at, size, owner)
+
+  def whole(at: int, kind: pa.DataType) -> pa.Array:
+    return pa.Array.from_buffers(kind, rows, [None, buffer(at, 8 * rows)])
+
+  columns = {
+      name: pa.StringArray.from_buffers(
+          rows, buffer(kept.offset[place], 4 * rows + 4),
+          buffer(kept.text[place], kept.bytes[place]),
+          buffer(kept.valid[place - 3], rows // 8 + 1) if place >= 3 else None)
+      for place, name in enumerate(_TEXTS)}
+  columns['timestamp'] = whole(kept.us, pa.timestamp('us'))
+  columns['weight'] = whole(kept.weight, pa.int64())
+  if block.offsets is None:
+    columns['offset'] = pc.add(whole(kept.start, pa.int64()), block.origin.start)
+  else:
+    columns['offset'] = pa.array(block.offsets).take(whole(kept.number, pa.int64()))
+  return pa.table(columns).select([
+      'tenant_id', 'event_type', 'timestamp', 'item_id', 'weight', *ARCHIVED, 'offset'])
