@@ -32,8 +32,9 @@ _WORDS = [b'null', b'true', b'false', b'Null', b'TRUE', b'nul', b'nulll', b'true
 _SPACES = [b'', b' ', b'\t', b'  ', b' \t ', b' ' * 70]
 _UNFIT_SPACES = [b'\r', b'\v', b'\f', b'\0', b'\xc2\xa0', b'\xe3\x80\x80', b'\xef\xbb\xbf', b'//\r']
 _NAMES = [b'', b'a', b'metadata', b'event_id', b'user_id', b'session_id', b'timestamps',
-          b'timestam', b'item_ids', b'tenant_i_', b'Weight', b'ITEM_ID', b'Event_Type', b'item_id ', b' item_id',
-          b'event-type', b'ITEM_id', b'tenant_ID', b'Timestamp', b'constructor', 'é'.encode() * 14,
+          b'timestam', b'item_ids', b'tenant_i_', b'Weight', b'ITEM_ID', b'Event_Type', b'item_id ',
+          b' item_id', b'event-type', b'ITEM_id', b'tenant_ID', b'Timestamp', b'constructor',
+          'é'.encode() * 14,
           *(b'k' * length for length in (13, 28, 29, 30, 31, 32, 33, 61, 62, 63, 64, 65, 200))]
 _ENDS = [b'\r', b'\r', b'\r', b'\r', b' \r', b' ', b'\t', b'\r\r', b'\r ', b'\0', b'x', b'}', b',',
          b'{}', b'{']
