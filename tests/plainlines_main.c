@@ -19,6 +19,11 @@ static void *sparse_realloc(void *at, size_t size) { return fails() ? NULL : rea
 #undef calloc
 #undef realloc
 
+#define TEXT(text) {(const byte *)text, sizeof text - 1}
+static const Paths item_paths = {
+    2, 2, {TEXT("metadata"), TEXT("a")},
+    {{TEXT("play"), 0, 2, {TEXT("a"), TEXT("b c")}}, {TEXT("view"), 1, 0, {{NULL, 0}}}}};
+
 static void put(const void *at, int64_t size) {
   if (size && fwrite(at, (size_t)size, 1, stdout) != 1) abort();
 }
@@ -64,6 +69,8 @@ int main(void) {
     tell(plain_count(data, size, &rules, late, NULL));
     tell(plain_count(data, size, &rules, NULL, times));
     put(times, lines * 8);
+    rules.paths = &item_paths;
+    tell(plain_count(data, size, &rules, NULL, NULL));
     if (number % 10 == 0) {
       /* Memory runs out at every allocation in turn. */
       Counts *counts = NULL;

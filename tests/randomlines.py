@@ -31,9 +31,10 @@ _WORDS = [b'null', b'true', b'false', b'Null', b'TRUE', b'nul', b'nulll', b'true
           b'{"a"}', b'{1:2}', b'{a:1}', b"'x'", b'"', b'/**/1', b'"x"y', b'"x""y"', b'[1 2]']
 _SPACES = [b'', b' ', b'\t', b'  ', b' \t ', b' ' * 70]
 _UNFIT_SPACES = [b'\r', b'\v', b'\f', b'\0', b'\xc2\xa0', b'\xe3\x80\x80', b'\xef\xbb\xbf', b'//\r']
-_NAMES = [b'', b'a', b'metadata', b'event_id', b'user_id', b'session_id', b'timestamps',
-          b'timestam', b'item_ids', b'tenant_i_', b'Weight', b'ITEM_ID', b'Event_Type', b'item_id ',
-          b' item_id', b'event-type', b'ITEM_id', b'tenant_ID', b'Timestamp', b'constructor',
+_NAMES = [b'', b'a', b'song', b'id', b'metadata', b'event_id', b'user_id', b'session_id',
+          b'timestamps', b'timestam', b'item_ids', b'tenant_i_', b'Weight', b'ITEM_ID',
+          b'Event_Type', b'item_id ', b' item_id', b'event-type', b'ITEM_id', b'tenant_ID',
+          b'Timestamp', b'constructor',
           'é'.encode() * 14,
           *(b'k' * length for length in (13, 28, 29, 30, 31, 32, 33, 61, 62, 63, 64, 65, 200))]
 _ENDS = [b'\r', b'\r', b'\r', b'\r', b' \r', b' ', b'\t', b'\r\r', b'\r ', b'\0', b'x', b'}', b',',
@@ -102,7 +103,7 @@ def metadata(rng, depth=2):
   comma, colon = rng.choice([(b',', b':'), (b', ', b': '), (b'\t, ', b' :\t')])
   if kind == 5:
     return b'[' + comma.join(inner) + b']'
-  names = [b'"a"', b'"b c"', b'"\\n"', '"é"'.encode()]
+  names = [b'"a"', b'"song"', b'"id"', b'"b c"', b'"\\n"', '"é"'.encode()]
   return b'{' + comma.join(rng.choice(names) + colon + found for found in inner) + b'}'
 
 
@@ -192,9 +193,12 @@ def line(rng, timestamp_format='epoch_ms', max_bytes=0):
   if rng.randrange(2):
     fields.append([b'"weight"', b'%d' % rng.randrange(1, 100)])
   if rng.randrange(2):
-    fields.append([b'"metadata"', metadata(rng)])
+    fields.append([b'"metadata"', rng.choice([
+        metadata(rng), b'{"song":{"id":"x"},"a":5}', b'{"a":"y","song":{"n":1,"id":5}}'])])
   while rng.randrange(3) == 0:
     fields.append([b'"' + rng.choice(_NAMES) + b'"', value(rng, 0)])
+  if rng.randrange(2):
+    fields.append([b'"user_id"', rng.choice([b'"u"', b'17', b'null'])])
   for _ in range(rng.randrange(4)):
     change = rng.choice([_change_value, _change_value, _change_value, _add, _double, _drop,
                          _change_key, _shuffle])

@@ -40,8 +40,11 @@ RULES = [
     CountingRules(parse_window_size('1d'), 'epoch_s', 60, 400, max_future_secs=60,
                   clamp_future=True, keep_events=True),
     CountingRules(parse_window_size('1h'), 'rfc3339', keep_events=True),
+    CountingRules(MINUTE, item_paths={'play': 'metadata.song.id', 'view': 'user_id', 'é': 'a.a'}),
+    CountingRules(MINUTE, max_event_bytes=500, keep_events=True,
+                  item_paths={'play': 'metadata.a', 'view': 'metadata'}),
 ]
-KEPT = RULES[7]
+KEPT, PATHS = RULES[7], RULES[10]
 
 pytestmark = pytest.mark.skipif(
     not plainlines.fits(RULES[0]), reason='topk-leaderboard was installed without a C compiler')
@@ -149,6 +152,47 @@ def test_plain_and_odd_lines_of_events_that_are_kept(counters, field, values, pl
   assert plain_and_odd(line) == (1, 0)
 
 
+@pytest.mark.parametrize(('found', 'item'), [
+    ({'metadata': {'song': {'id': 'y'}}}, 'y'), ({'metadata': {'song': {'id': 7}}}, '7'),
+    ({'metadata': {'x': {'song': 1}, 'id': 2, 'song': {'ID': 3, 'id': 'z'}}}, 'z'),
+    ({'metadata': {'song': {'id': 'y'}}, 'item_id': None}, 'y'),
+    ({'event_type': 'view', 'user_id': 'u', 'metadata': 0}, 'u'),
+    ({'event_type': 'view', 'user_id': 10**17}, '1' + '0' * 17),
+    ({'event_type': 'é', 'a': {'a': 'é' * 256}}, 'é' * 256),
+    ({'event_type': 'other', 'metadata': {'song': {'id': 'y'}}}, 'x')])
+def test_plain_lines_whose_item_lies_elsewhere(counters, found, item):
+  for spaced in (False, True):
+    line = json.dumps(json.loads(line_of(**found)), ensure_ascii=False,
+                      separators=(' ,\t', '\t: ') if spaced else None).encode()
+    assert plain_and_odd(line, PATHS) == (1, 0)
+    outcome = check_same_outcome(counters[10], whole(line))
+    ((_, _, _, items),) = outcome[1].values()
+    assert items == {item: (1, 1)}
+
+
+@pytest.mark.parametrize('line', [
+    line_of(), line_of(metadata={}), line_of(metadata=None), line_of(metadata=[1]),
+    line_of(metadata={'song': 'id'}), line_of(metadata={'song': {}}), line_of(metadata='song'),
+    line_of(metadata={'song': {'id': None}}), line_of(metadata={'song': {'id': ''}}),
+    line_of(metadata={'song': {'id': 1.5}}), line_of(metadata={'song': {'id': 'x' * 513}}),
+    line_of(metadata={'song': {'id': 'a"'}}), line_of(metadata={'a"': 1, 'song': {'id': 'y'}}),
+    line_of(metadata={'': 1, 'song': {'id': 'y'}}), line_of(event_type='view'),
+    line_of(event_type='view', user_id={}), line_of(item_id=None, event_type='other'),
+    line_of(metadata={'song': {'id': 'y'}})[:-1] + b',"metadata":1}',
+    line_of(metadata={'song': {'id': 'y'}}, item_id=1.5),
+    line_of(metadata={'song': {'id': 'y'}}).replace(b'"song"', b'"s\\u006fng"')])
+def test_odd_lines_whose_item_lies_elsewhere(counters, line):
+  assert plain_and_odd(line, PATHS) == (0, 1)
+  check_same_outcome(counters[10], whole(line + b'\n' + line_of(event_type='other')))
+
+
+@pytest.mark.parametrize('paths', [
+    {'a': 'weight'}, {'a': 'item_id.x'}, {'a': 'm.é'}, {'a': 'm.*'}, {'a': 'm. '}, {'a': 'm.a[0]'},
+    {'a': 'm' + '.a' * 9}, {str(n): 'm' for n in range(33)}, {str(n): str(n) for n in range(9)}])
+def test_paths_that_compiled_code_does_not_know(paths):
+  assert not plainlines.fits(CountingRules(MINUTE, item_paths=paths))
+
+
 def test_kept_events_are_in_order_and_outlive_the_counter():
   boards = [(tenant, kind) for tenant in ('b', 'a', 'ab', 'é', 'a\uffff') for kind in 'yx']
   rng = random.Random(3)
@@ -244,7 +288,7 @@ def test_random_lines_count_as_without_compiled_code(counters, number):
     lines = random_lines(rng, rules, count)
     check_same_outcome(counters[number], random_block(rng, rules, lines))
     plain += plain_and_odd(b'\n'.join(lines), rules)[0]
-  assert plain > 200
+  assert plain > (50 if rules.item_paths else 200)
 
 
 @pytest.mark.slow
@@ -356,7 +400,7 @@ def corpus():
   for rules, lines in blocks:
     data = b'\n'.join(lines) + b'\n' * rng.randrange(2)
     yield len(data).to_bytes(8, sys.byteorder) + bytes(
-        plainlines._rules(whole(data), rules, rules.keep_events))[:56] + bytes(8) + data
+        plainlines._rules(whole(data), rules, rules.keep_events))[:56] + bytes(16) + data
 
 
 @pytest.mark.slow

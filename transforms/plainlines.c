@@ -41,7 +41,18 @@ enum { EPOCH_MS, EPOCH_S, RFC3339 };
 enum { TYPE, TIME, ITEM, TENANT, WEIGHT, OTHER, EVENT_ID, USER_ID, SESSION_ID, METADATA };
 enum { TEXTS = 3, ARCHIVED = 4, COLUMNS = TEXTS + ARCHIVED };
 
-/* Read by plainlines.py too: the same fields in the same order. */
+enum { MAX_ROOTS = 8, MAX_PATHS = 32, MAX_KEYS = 8 };
+
+typedef struct { const byte *at; uint32_t length; } Text;
+
+/* Structures up to Counts are read by plainlines.py too: the same fields in the same order. */
+
+/* Where the events of a type keep their item: in which of the roots, and below which keys. */
+typedef struct { Text type; int64_t root, keys; Text key[MAX_KEYS]; } Path;
+
+/* Roots are fields of an event that are none of the contract, or archived. */
+typedef struct { int64_t roots, paths; Text root[MAX_ROOTS]; Path path[MAX_PATHS]; } Paths;
+
 typedef struct {
   int64_t format;         /* of the timestamp */
   int64_t base_ms;        /* length of the base window */
@@ -50,6 +61,7 @@ typedef struct {
   int64_t max_line;       /* bytes */
   int64_t keep;           /* whether the events are told, too */
   uint64_t seed;          /* of the hashes: what stands in an input must not choose its places */
+  const Paths *paths;     /* NULL where every item is an item_id */
 } Rules;
 
 /* The plain events of a block as columns of Arrow, in order of tenant, type, moment and line. */
@@ -78,9 +90,13 @@ typedef struct {
   Kept *kept;         /* freed apart; NULL unless asked for */
 } Counts;
 
-typedef struct { const byte *at; uint32_t length; } Text;
-/* text: by field; archived: what is kept besides, NULL for null. */
-typedef struct { Text text[4], archived[ARCHIVED]; int64_t ms, weight; int spaced; } Event;
+/* text: by field; archived: what is kept besides, NULL for null; root: whole values. */
+typedef struct {
+  Text text[4], archived[ARCHIVED];
+  const byte *root[MAX_ROOTS];
+  int64_t ms, weight;
+  int spaced;   /* whether white space stands in its metadata */
+} Event;
 
 typedef struct { Text tenant, type; int64_t start, events, items; uint64_t hash; } Cell;
 /* An item of a cell. The first 16 bytes, with zeros behind a shorter text, stand here too: most items
@@ -101,7 +117,7 @@ typedef struct {
 } Row;
 
 /* A member of an object as it stood in the line before: `"key":`. */
-typedef struct { byte text[SLOT_BYTES]; uint32_t length, mask, field; } Slot;
+typedef struct { byte text[SLOT_BYTES]; uint32_t length, mask, field, root; } Slot;
 
 typedef struct {
   Rules rules;
@@ -304,6 +320,10 @@ static const byte *rfc3339(const byte *p, int64_t *ms) {
 
 /* --- A line --- */
 
+static inline int same(Text a, Text b) {
+  return a.length == b.length && !memcmp(a.at, b.at, a.length);
+}
+
 static unsigned field_of(const byte *key, size_t length) {
   switch (length) {
     case 6: return memcmp(key, "weight", 6) ? OTHER : WEIGHT;
@@ -328,13 +348,22 @@ static inline int slot_fits(const Slot *slot, const byte *p) {
 #endif
 }
 
+/* Which root a key names, from 1; 0 for none. */
+static unsigned root_of(const Paths *paths, Text key) {
+  for (int i = 0; i < (paths ? paths->roots : 0); i++)
+    if (same(paths->root[i], key)) return (unsigned)i + 1;
+  return 0;
+}
+
 /* A key and its colon. */
-static const byte *key(const byte *p, Slot *slot, unsigned *field, int keep) {
+static const byte *key(const byte *p, const Rules *rules, Slot *slot, unsigned *field, unsigned *root) {
   const byte *start = p;
   if (*p != '"') return NULL;
   if (!(p = string(p + 1, 1))) return NULL;   /* with an escape it could be any key */
-  *field = field_of(start + 1, (size_t)(p - start) - 2);
-  if (!keep && *field > OTHER) *field = OTHER;
+  Text name = {start + 1, (uint32_t)(p - start) - 2};
+  *field = field_of(name.at, name.length);
+  *root = root_of(rules->paths, name);
+  if (!rules->keep && *field > OTHER) *field = OTHER;
   size_t length = (size_t)(p - start) + 1;
   if (*p == ':' && slot && length <= SLOT_BYTES) {
     memset(slot->text, 0, SLOT_BYTES);
@@ -342,6 +371,7 @@ static const byte *key(const byte *p, Slot *slot, unsigned *field, int keep) {
     slot->length = (uint32_t)length;
     slot->mask = length == 32 ? ~0u : (1u << length) - 1;
     slot->field = *field;
+    slot->root = *root;
     return p + 1;
   }
   p = spaces(p);
@@ -402,25 +432,64 @@ static const byte *archived(const byte *p, unsigned field, Event *event) {
   return p;
 }
 
+static const byte *item(const byte *p, Text *found) {
+  int64_t told;
+  if (*p == '"') return text(p, found, MAX_ITEM);
+  const byte *start = p;
+  if ((p = whole(p, &told))) *found = (Text){start, (uint32_t)(p - start)};
+  return p;
+}
+
+/* The value of the first member of that name in an object that was read before; NULL for none, or
+   where one before it could have that name. */
+static const byte *member(const byte *p, Text name) {
+  if (*p != '{') return NULL;
+  do {
+    Text found;
+    p = spaces(p + 1);
+    if (!text(p, &found, UINT32_MAX)) return NULL;
+    p = spaces(spaces(found.at + found.length + 1) + 1);
+    if (same(found, name)) return p;
+    p = spaces(value(p, MAX_DEPTH));
+  } while (*p == ',');
+  return NULL;
+}
+
+/* Takes the item from where events of this type keep it; 0 when it is not there. */
+static int take_item(const Paths *paths, Event *event) {
+  for (int i = 0; i < paths->paths; i++) {
+    const Path *path = &paths->path[i];
+    if (!same(path->type, event->text[TYPE])) continue;
+    const byte *p = event->root[path->root];
+    for (int key = 0; p && key < path->keys; key++) p = member(p, path->key[key]);
+    return p && item(p, &event->text[ITEM]);
+  }
+  return event->text[ITEM].at != NULL;
+}
+
+enum { KEEP = 1, PATHS = 2 };   /* which of these `line` does besides; known when it is compiled */
+
 /* Reads a line up to its newline; NULL unless it is plain. */
-static inline const byte *line(State *s, const byte *p, Event *event, int keep) {
+static inline const byte *line(State *s, const byte *p, Event *event, int mode) {
   unsigned seen = 0, slot = 0;
   event->text[TENANT] = (Text){DEFAULT_TENANT, 7};
   event->text[TYPE] = event->text[ITEM] = (Text){NULL, 0};
   event->ms = -1;
   event->weight = 1;
   event->spaced = 0;
-  if (keep) memset(event->archived, 0, sizeof event->archived);
+  if (mode & KEEP) memset(event->archived, 0, sizeof event->archived);
+  if (mode & PATHS) memset(event->root, 0, sizeof event->root);
   p = spaces(p);
   if (*p++ != '{') return NULL;
   for (;;) {
-    unsigned field;
+    unsigned field, root;
     Slot *expected = slot < SLOTS ? &s->slot[slot++] : NULL;
     p = spaces(p);
     if (LIKELY(expected && slot_fits(expected, p))) {
       p += expected->length;
       field = expected->field;
-    } else if (!(p = key(p, expected, &field, keep))) {
+      root = expected->root;
+    } else if (!(p = key(p, &s->rules, expected, &field, &root))) {
       return NULL;
     }
     p = spaces(p);
@@ -428,18 +497,16 @@ static inline const byte *line(State *s, const byte *p, Event *event, int keep) 
       if (UNLIKELY(seen & 1u << field)) return NULL;
       seen |= 1u << field;
     }
-    int64_t told;
+    if (mode & PATHS && root) {
+      if (event->root[root - 1]) return NULL;
+      event->root[root - 1] = p;
+    }
     switch (field) {
       case TYPE:
         p = text(p, &event->text[TYPE], MAX_TYPE);
         break;
       case ITEM:
-        if (*p == '"') {
-          p = text(p, &event->text[ITEM], MAX_ITEM);
-        } else {
-          event->text[ITEM].at = p;
-          if ((p = whole(p, &told))) event->text[ITEM].length = (uint32_t)(p - event->text[ITEM].at);
-        }
+        p = mode & PATHS && *p == 'n' ? value(p, 0) : item(p, &event->text[ITEM]);
         break;
       case TENANT:
         p = *p == 'n' ? value(p, 0) : text(p, &event->text[TENANT], MAX_TENANT);
@@ -457,7 +524,7 @@ static inline const byte *line(State *s, const byte *p, Event *event, int keep) 
         }
         break;
       default:
-        if (keep && field != OTHER) p = archived(p, field, event);
+        if (mode & KEEP && field != OTHER) p = archived(p, field, event);
         else p = LIKELY(*p == '"') ? string(p + 1, 0) : value(p, MAX_DEPTH);
     }
     if (UNLIKELY(!p)) return NULL;
@@ -469,6 +536,10 @@ static inline const byte *line(State *s, const byte *p, Event *event, int keep) 
   p = spaces(p + 1);
   if (*p == '\r') p++;
   if (*p != '\n') return NULL;
+  if (mode & PATHS) {
+    if (!event->text[TYPE].at || !take_item(s->rules.paths, event)) return NULL;
+    seen |= 1u << ITEM;
+  }
   enum { NEEDED = 1 << TYPE | 1 << TIME | 1 << ITEM };
   if ((seen & NEEDED) != NEEDED) return NULL;
   if (s->rules.format == EPOCH_S) {
@@ -512,10 +583,6 @@ static inline uint64_t hashed(Text text, const uint64_t head[2], uint64_t seed) 
   for (uint32_t at = HEAD; at < text.length; at += 8)
     hash = mixed(hash ^ k0, up_to_eight(text.at + at, text.length - at) ^ k1);
   return mixed(hash ^ k1, seed ^ k0);
-}
-
-static inline int same(Text a, Text b) {
-  return a.length == b.length && !memcmp(a.at, b.at, a.length);
 }
 
 /* Twice the room; 0 when there is none. */
@@ -658,11 +725,11 @@ static int keep_row(State *s, const Event *event, int64_t cell, int64_t start) {
 /* Reads the lines of `text`, which stands at `place` of the block and ends with a newline.
    `times`: the moment of every line, -1 of those set apart; lines are not counted then. */
 static inline int read_lines(State *s, const byte *text, const byte *stop, int64_t place,
-                             const byte *late, int64_t *times, int keep) {
+                             const byte *late, int64_t *times, int mode) {
   for (const byte *p = text; p < stop; s->lines++) {
     Event event;
     const byte *start = p;
-    const byte *end = late && late[s->lines] ? NULL : line(s, p, &event, keep);
+    const byte *end = late && late[s->lines] ? NULL : line(s, p, &event, mode);
     if (LIKELY(end && end - start <= s->rules.max_line &&
                event.ms - event.ms % s->rules.base_ms >= s->rules.min_start_ms)) {
       if (event.ms > s->latest_ms) s->latest_ms = event.ms;
@@ -672,7 +739,7 @@ static inline int read_lines(State *s, const byte *text, const byte *stop, int64
         int64_t cell = cell_of(s, &event);
         if (cell < 0) return 0;
         count(s, &event, cell);
-        if (s->failed || (keep && !keep_row(s, &event, cell, place + (start - text)))) return 0;
+        if (s->failed || (mode & KEEP && !keep_row(s, &event, cell, place + (start - text)))) return 0;
       }
       p = end + 1;
       continue;
@@ -954,11 +1021,10 @@ PUBLIC Counts *plain_count(const byte *data, int64_t size, const Rules *rules, c
   memset(copy + rest, '\n', PADDING);
   /* Only what has no newline of its own takes one of the padding. */
   size_t lines_end = rest + (rest && copy[rest - 1] != '\n');
-  int read = rules->keep
-      ? read_lines(s, data, data + cut, 0, late, times, 1) &&
-        read_lines(s, copy, copy + lines_end, cut, late, times, 1)
-      : read_lines(s, data, data + cut, 0, late, times, 0) &&
-        read_lines(s, copy, copy + lines_end, cut, late, times, 0);
+#define READ(mode) (read_lines(s, data, data + cut, 0, late, times, mode) && \
+                    read_lines(s, copy, copy + lines_end, cut, late, times, mode))
+  int read = rules->keep ? (rules->paths ? READ(KEEP | PATHS) : READ(KEEP))
+                         : (rules->paths ? READ(PATHS) : READ(0));
   if (!read) goto end;
   flush(s);
   if (s->failed || !columns(s, counts)) goto end;

@@ -9,7 +9,9 @@ import importlib.util
 import logging
 import os
 import pathlib
+import re
 import threading
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +24,9 @@ from leaderboard.transforms.blocks import EventBlock
 from leaderboard.transforms.cells import Cell
 from leaderboard.transforms.columnar import delta_bytes
 from leaderboard.transforms.countingrules import CountingRules
+from leaderboard.transforms.events import RawEvent
 
+_PLAIN_NAME = re.compile(r'[A-Za-z0-9_-]+')
 _FORMATS = {'epoch_ms': 0, 'epoch_s': 1, 'rfc3339': 2}
 _LOADING = threading.Lock()
 _SEED = int.from_bytes(os.urandom(8), 'little')
@@ -43,10 +47,27 @@ class PlainLines(NamedTuple):
   kept: pa.Table | None
 
 
+class _Text(ctypes.Structure):
+  _fields_ = [('at', ctypes.c_char_p), ('length', ctypes.c_uint32)]
+
+
+_MAX_ROOTS, _MAX_PATHS, _MAX_KEYS = 8, 32, 8
+
+
+class _Path(ctypes.Structure):
+  _fields_ = [('type', _Text), ('root', ctypes.c_int64), ('keys', ctypes.c_int64),
+              ('key', _Text * _MAX_KEYS)]
+
+
+class _Paths(ctypes.Structure):
+  _fields_ = [('roots', ctypes.c_int64), ('paths', ctypes.c_int64), ('root', _Text * _MAX_ROOTS),
+              ('path', _Path * _MAX_PATHS)]
+
+
 class _Rules(ctypes.Structure):
   _fields_ = [*((name, ctypes.c_int64) for name in (
       'format', 'base_ms', 'min_ms', 'end_ms', 'min_start_ms', 'max_line', 'keep')),
-              ('seed', ctypes.c_uint64)]
+              ('seed', ctypes.c_uint64), ('paths', ctypes.POINTER(_Paths))]
 
 
 class _Counts(ctypes.Structure):
@@ -114,7 +135,15 @@ def opened(path: str) -> ctypes.CDLL:
 
 def fits(rules: CountingRules) -> bool:
   """Whether lines may be counted here by these rules."""
-  return not rules.item_paths and _library() is not None
+  return _paths_fit(rules.item_paths) and _library() is not None
+
+
+def _paths_fit(paths: Mapping[str, str]) -> bool:
+  """Whether items are found by plain names, below fields that are no others."""
+  keys = [path.split('.') for path in paths.values()]
+  return (len(keys) <= _MAX_PATHS and len({key[0] for key in keys}) <= _MAX_ROOTS
+          and all(len(key) <= _MAX_KEYS + 1 and key[0] not in RawEvent._fields for key in keys)
+          and all(_PLAIN_NAME.fullmatch(name) for key in keys for name in key))
 
 
 def count(data: memoryview, block: EventBlock, rules: CountingRules) -> PlainLines:
@@ -179,7 +208,23 @@ def _rules(block: EventBlock, rules: CountingRules, keep: bool = False) -> _Rule
     first = block.watermark_secs - rules.base.secs - rules.allowed_lateness_secs + 1
   return _Rules(_FORMATS[rules.timestamp_format], rules.base.secs * 1000,
                 events.MIN_EPOCH_SECS * 1000, end_ms, first * 1000, rules.max_event_bytes, keep,
-                _SEED)
+                _SEED, ctypes.pointer(_paths(rules.item_paths)) if rules.item_paths else None)
+
+
+def _paths(paths: Mapping[str, str]) -> _Paths:
+  keys = [path.split('.') for path in paths.values()]
+  roots = list(dict.fromkeys(key[0] for key in keys))
+  found = _Paths(len(roots), len(keys))
+  found.root[:len(roots)] = list(map(_text, roots))
+  for place, (event_type, (root, *below)) in enumerate(zip(paths, keys, strict=True)):
+    found.path[place] = _Path(_text(event_type), roots.index(root), len(below),
+                              tuple(map(_text, below)))
+  return found
+
+
+def _text(text: str) -> _Text:
+  data = text.encode()
+  return _Text(data, len(data))
 
 
 def _array(address: int, count: int) -> np.ndarray:
