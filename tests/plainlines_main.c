@@ -10,14 +10,11 @@ static long left = -1;   /* allocations before one fails; negative: none fails *
 static int fails(void) { return left >= 0 && left-- == 0; }
 static void *sparse_malloc(size_t size) { return fails() ? NULL : malloc(size); }
 static void *sparse_calloc(size_t n, size_t size) { return fails() ? NULL : calloc(n, size); }
-static void *sparse_realloc(void *at, size_t size) { return fails() ? NULL : realloc(at, size); }
 #define malloc sparse_malloc
 #define calloc sparse_calloc
-#define realloc sparse_realloc
 #include "../transforms/plainlines.c"
 #undef malloc
 #undef calloc
-#undef realloc
 
 #define TEXT(text) {(const byte *)text, sizeof text - 1}
 static const Paths item_paths = {
