@@ -16,7 +16,7 @@ from playback import stored_boards
 from servers import cache
 from servers.fixtures import need
 
-from leaderboard.transforms import plainlines
+from leaderboard.transforms import compiled, plainlines
 from leaderboard.transforms.blocks import EventBlock, OriginRange
 from leaderboard.transforms.boards import parse_window_size
 from leaderboard.transforms.counting import BlockCounter, CountingRules
@@ -135,7 +135,7 @@ def test_without_a_compiler_a_job_has_the_same_boards_and_says_once_why_it_is_sl
 
 
 def test_compiled_code_counts_here():
-  if plainlines._library() is None:
+  if compiled.library() is None:
     need(NO_COMPILER or 'transforms/plainlines.c was not compiled since it was changed: make does')
   assert plainlines.fits(CountingRules(parse_window_size('1m')))
 
@@ -146,12 +146,12 @@ def test_source_needs_no_python_gives_no_warnings_and_counts_as_duckdb_does(
     flags, sample_events, tmp_path, monkeypatch):
   need(NO_COMPILER)
   library = tmp_path / 'plainlines.so'
-  compiled = subprocess.run(
+  built = subprocess.run(
       ['gcc', '-std=c99', '-Wall', '-Wextra', '-Werror', '-O2', '-shared', '-fPIC', *flags,
        '-o', str(library), str(ROOT / 'transforms' / 'plainlines.c')],
       capture_output=True, text=True, check=False)
-  assert compiled.returncode == 0, compiled.stderr
-  opened = plainlines.opened(str(library))
+  assert built.returncode == 0, built.stderr
+  opened = compiled.opened(str(library))
   lines = gzip.decompress(sample_events.read_bytes()).splitlines(keepends=True)
   random.seed(7)
   for number in random.sample(range(len(lines)), 500):   # a byte is another one: often no event
@@ -162,7 +162,7 @@ def test_source_needs_no_python_gives_no_warnings_and_counts_as_duckdb_does(
   rules = CountingRules(parse_window_size('1m'))
   found = []
   for chosen in (opened, None):
-    monkeypatch.setattr(plainlines, '_library', lambda chosen=chosen: chosen)
+    monkeypatch.setattr(compiled, 'library', lambda chosen=chosen: chosen)
     counter = BlockCounter(rules)
     counted = counter.count(EventBlock(OriginRange('f', 0, 0, len(data)), data))
     counter.close()

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from randomlines import NEW_YEAR_MS
 
 from leaderboard.io.kafkaio import joined
-from leaderboard.transforms import plainlines
+from leaderboard.transforms import compiled, plainlines
 from leaderboard.transforms.blocks import EventBlock, OriginRange
 from leaderboard.transforms.boards import parse_window_size
 from leaderboard.transforms.counting import BlockCounter, CountingRules
@@ -347,7 +347,7 @@ def test_two_threads_count_as_one(counters):
 def columns(monkeypatch):
   """The columns of every delta, in order: lengths, weights, texts, events."""
   found = []
-  monkeypatch.setattr(plainlines, 'delta_bytes', lambda _, *columns: found.append(columns) or b'')
+  monkeypatch.setattr(compiled, 'delta_bytes', lambda _, *columns: found.append(columns) or b'')
   return found
 
 
@@ -400,7 +400,7 @@ def corpus():
   for rules, lines in blocks:
     data = b'\n'.join(lines) + b'\n' * rng.randrange(2)
     yield len(data).to_bytes(8, sys.byteorder) + bytes(
-        plainlines._rules(whole(data), rules, rules.keep_events))[:56] + bytes(16) + data
+        compiled.rules_of(whole(data), rules, rules.keep_events))[:56] + bytes(16) + data
 
 
 @pytest.mark.slow

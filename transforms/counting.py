@@ -1,8 +1,8 @@
 """Counts one block of events: a columnar delta per (board, base window), and the rest by name.
 
-Lines that are plain are counted by compiled code. The others, and rows of tables, are parsed and
-grouped by DuckDB in one statement. What is no event is set apart, by rows or by texts; a second
-statement, only where there is any, finds those rows, and `events.judge` names the fault of each.
+Lines and rows that are plain are counted by compiled code. The others are parsed and grouped by
+DuckDB in one statement. What is no event is set apart, by rows or by texts; a second statement,
+only where there is any, finds those rows, and `events.judge` names the fault of each.
 """
 import dataclasses
 import functools
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from leaderboard.transforms import events, lines, plainlines
+from leaderboard.transforms import events, lines, plainlines, plainrows
 from leaderboard.transforms.blockquery import BlockQuery, columns_of
 from leaderboard.transforms.blocks import BlockFiles, EventBlock, OriginRange, StoredRows
 from leaderboard.transforms.cells import Cell, cut_cells
@@ -72,18 +72,25 @@ class BlockCounter:
       return self._opened
 
   def count(self, block: EventBlock) -> CountedBlock:
-    if not isinstance(block.data, bytes | memoryview):
-      return self._count_rows(block, block.data)
-    data = memoryview(block.data)
-    if not plainlines.fits(self._rules):
-      return self._count_lines(block, data)
-    plain = plainlines.count(data, block, self._rules)
+    if isinstance(block.data, bytes | memoryview):
+      data = memoryview(block.data)
+      if not plainlines.fits(self._rules):
+        return self._count_lines(block, data)
+      plain = plainlines.count(data, block, self._rules)
+      if len(plain.odd):
+        counted = self._count_lines(*_rest(block, data, plain.odd))
+    else:
+      table = self._table(block.data)
+      found = plainrows.count(table, block, self._rules)
+      if found is None:
+        return self._count_rows(block, block.data, table, np.arange(len(table)))
+      plain = found
+      if len(plain.odd):
+        counted = self._count_rows(block, block.data, table, plain.odd[:, 2])
     latest_ms = None if block.read_secs is None else _no_later(plain.latest_ms, block)
     read = sum(cell.events for cell in plain.cells)
     if not len(plain.odd):
       return CountedBlock(block.origin, read, plain.cells, [], [], plain.kept, latest_ms)
-    rest, data = _rest(block, data, plain.odd)
-    counted = self._count_lines(rest, data)
     counted.read += read
     counted.cells = _joined(plain.cells + counted.cells)
     counted.latest_ms = _newest(latest_ms, counted.latest_ms)
@@ -209,18 +216,25 @@ class BlockCounter:
     """Those columns of the rows that counting asks for."""
     return rows if isinstance(rows, pa.Table) else rows.read(columns_of(self._rules))
 
-  def _count_rows(self, block: EventBlock, rows: pa.Table | StoredRows) -> CountedBlock:
+  def _count_rows(self, block: EventBlock, rows: pa.Table | StoredRows, table: pa.Table,
+                  numbers: np.ndarray) -> CountedBlock:
+    """Counts some rows of a table.
+
+    Args:
+      table: those columns of it that counting asks for.
+      numbers: of the rows, from 0.
+    """
     def row_bytes(places: np.ndarray) -> list[bytes]:
       whole = rows if isinstance(rows, pa.Table) else rows.read()
       return [json.dumps(row, default=str, ensure_ascii=False).encode('utf-8', 'surrogatepass')
-              for row in whole.take(places).to_pylist()]
+              for row in whole.take(numbers[places]).to_pylist()]
 
-    table = self._table(rows)
+    if len(numbers) < len(table):
+      table = table.take(numbers)
     with BlockQuery(self._connection, self._files, table, block, self._rules) as query:
-      counted = self._run(query, block, row_bytes,
-                          lambda: np.arange(rows.num_rows) + block.origin.start)
-    if counted.read != rows.num_rows:
-      raise RuntimeError(f'{counted.read} of {rows.num_rows} rows of {block.origin} were read; '
+      counted = self._run(query, block, row_bytes, lambda: numbers + block.origin.start)
+    if counted.read != len(numbers):
+      raise RuntimeError(f'{counted.read} of {len(numbers)} rows of {block.origin} were read; '
                          f'the block is not counted')
     return counted
 

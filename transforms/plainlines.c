@@ -1,4 +1,4 @@
-/* Counts the plain lines of a block: those whose meaning is beyond doubt.
+/* Counts the plain lines of a block: those whose meaning is beyond doubt. And plain rows of a table.
 
 A line is plain when it is strict JSON (RFC 8259) in valid UTF-8, holds a good event of the
 contract in range and in time, no field of the contract twice, and no escape in one. It is counted
@@ -70,6 +70,22 @@ typedef struct {
   uint64_t seed;          /* of the hashes: what stands in an input must not choose its places */
   const Paths *paths;     /* NULL where every item is an item_id */
 } Rules;
+
+/* A column of text in Arrow's way: for each row the number of a value, negative for null. */
+typedef struct {
+  const int32_t *index;   /* NULL: there is no such column */
+  const int32_t *offset;
+  const byte *text;
+  int64_t values;
+} Column;
+
+typedef struct {
+  int64_t rows;
+  Column column[3];       /* tenant, type, item */
+  const int64_t *time;    /* by the format of the rules, in `parts` to a millisecond */
+  int64_t parts;
+  const int64_t *weight;  /* NULL: all are 1 */
+} Table;
 
 /* The plain events of a block as columns of Arrow, in order of tenant, type, moment and line. */
 typedef struct {
@@ -775,6 +791,80 @@ static inline int read_lines(State *s, const byte *text, const byte *stop, int64
   return 1;
 }
 
+/* --- Rows --- */
+
+/* Whether a text is good, whatever stands behind it in memory. */
+static int good_text(Text text, uint32_t max) {
+  const byte *p = text.at, *end = p + text.length;
+  if (text.length < 1 || text.length > max) return 0;
+  while ((p += first_special(p)) < end) {
+    if (*p >= 0x80) p = utf8_char(p);
+    else if (*p < 0x20 || *p == 0x7f) return 0;
+    else p++;
+    if (!p || p > end) return 0;
+  }
+  return 1;
+}
+
+/* The texts of a column, in a copy that may be read beyond its end; of those that are not good the
+   length is 0. NULL when memory runs out. */
+static Text *texts_of(const Column *column, uint32_t max, byte **copy) {
+  size_t first = 0, bytes = 0;   /* without values there may be no offsets */
+  if (column->values) {
+    first = (size_t)column->offset[0];
+    bytes = (size_t)column->offset[column->values] - first;
+  }
+  Text *texts = malloc(((size_t)column->values + 1) * sizeof *texts);
+  *copy = malloc(bytes + PADDING);
+  if (!texts || !*copy) {
+    free(texts);
+    return NULL;
+  }
+  if (bytes) memcpy(*copy, column->text + first, bytes);
+  memset(*copy + bytes, 0, PADDING);
+  for (int64_t i = 0; i < column->values; i++) {
+    size_t start = (size_t)column->offset[i] - first;
+    texts[i] = (Text){*copy + start, (uint32_t)(column->offset[i + 1] - column->offset[i])};
+    if (!good_text(texts[i], max)) texts[i].length = 0;
+  }
+  return texts;
+}
+
+/* The moment of a row as `line` has it; -1 for none in range. */
+static inline int64_t moment(const Rules *rules, int64_t told, int64_t parts) {
+  if (told < 0) return -1;
+  if (rules->format == EPOCH_S) told = told > rules->end_ms ? -1 : told * 1000;
+  else if (parts > 1) told /= parts;
+  return told >= rules->min_ms && told < rules->end_ms ? told : -1;
+}
+
+static int read_rows(State *s, const Table *table, Text *const texts[TEXTS]) {
+  for (; s->lines < table->rows; s->lines++) {
+    Event event = {.text[TENANT] = {DEFAULT_TENANT, 7}, .weight = 1};
+    static const int fields[TEXTS] = {TENANT, TYPE, ITEM};
+    int good = 1;
+    for (int i = 0; i < TEXTS; i++) {
+      int32_t code = texts[i] ? table->column[i].index[s->lines] : -1;
+      if (code >= 0 && code < table->column[i].values) event.text[fields[i]] = texts[i][code];
+      else if (code >= 0) good = 0;
+      good &= event.text[fields[i]].length > 0;
+    }
+    if (table->weight) event.weight = table->weight[s->lines];
+    event.ms = moment(&s->rules, table->time[s->lines], table->parts);
+    if (LIKELY(good && event.ms >= 0 && event.weight >= 1 && event.weight <= MAX_WEIGHT &&
+               event.ms - event.ms % s->rules.base_ms >= s->rules.min_start_ms)) {
+      if (event.ms > s->latest_ms) s->latest_ms = event.ms;
+      int64_t cell = cell_of(s, &event);
+      if (cell < 0) return 0;
+      count(s, &event, cell);
+      if (s->failed) return 0;
+    } else if (!set_apart(s, s->lines, s->lines + 1)) {
+      return 0;
+    }
+  }
+  return 1;
+}
+
 /* Puts what was counted into columns, the items of a cell side by side. */
 static int columns(const State *s, Counts *counts) {
   size_t cell_bytes = 0, item_bytes = 0;
@@ -1009,16 +1099,21 @@ PUBLIC void plain_free(Counts *counts) {
   free(counts);
 }
 
-/* Counts a block. `late`: byte[lines], which lines are set apart unread, or NULL. `times`:
-   int64[lines] to be filled instead of counting, or NULL. NULL when memory runs out. */
-PUBLIC Counts *plain_count(const byte *data, int64_t size, const Rules *rules, const byte *late,
-                           int64_t *times) {
+static void end(State *s) {
+  if (!s) return;
+  free(s->cell);
+  free(s->cell_place);
+  free(s->item);
+  free(s->item_place);
+  free(s->row);
+  free(s->odd);
+  free(s);
+}
+
+static State *begin(const Rules *rules) {
   enum { FIRST_CELLS = 256, FIRST_ITEMS = 1 << 14, FIRST_ROWS = 1 << 12, FIRST_ODD = 64 };
   State *s = calloc(1, sizeof *s);
-  Counts *counts = calloc(1, sizeof *counts);
-  byte *copy = NULL;
-  int done = 0;
-  if (!s || !counts) goto end;
+  if (!s) return NULL;
   s->rules = *rules;
   s->latest_ms = -1;
   s->cell_room = FIRST_CELLS;
@@ -1031,46 +1126,76 @@ PUBLIC Counts *plain_count(const byte *data, int64_t size, const Rules *rules, c
   s->cell_place = calloc(s->cell_mask + 1, sizeof *s->cell_place);
   s->item = malloc(s->item_room * sizeof *s->item);
   s->item_place = calloc(s->item_mask + 1, sizeof *s->item_place);
+  s->row = rules->keep ? malloc(s->row_room * sizeof *s->row) : NULL;
   s->odd = malloc(s->odd_room * 3 * sizeof *s->odd);
-  if (rules->keep && !(s->row = malloc(s->row_room * sizeof *s->row))) goto end;
-  if (!s->cell || !s->cell_place || !s->item || !s->item_place || !s->odd) goto end;
+  if (s->cell && s->cell_place && s->item && s->item_place && (s->row || !rules->keep) && s->odd)
+    return s;
+  end(s);
+  return NULL;
+}
 
-  /* The last lines go into a copy that may be read beyond its end. */
-  int64_t cut = size > PADDING ? size - PADDING : 0;
-  while (cut > 0 && data[cut - 1] != '\n') cut--;
-  size_t rest = (size_t)(size - cut);
-  if (!(copy = malloc(rest + PADDING))) goto end;
-  memcpy(copy, data + cut, rest);
-  memset(copy + rest, '\n', PADDING);
-  /* Only what has no newline of its own takes one of the padding. */
-  size_t lines_end = rest + (rest && copy[rest - 1] != '\n');
-#define READ(mode) (read_lines(s, data, data + cut, 0, late, times, mode) && \
-                    read_lines(s, copy, copy + lines_end, cut, late, times, mode))
-  int read = rules->keep ? (rules->paths ? READ(KEEP | PATHS) : READ(KEEP))
-                         : (rules->paths ? READ(PATHS) : READ(0));
-  if (!read) goto end;
+/* What was counted; NULL when memory runs out. */
+static Counts *told(State *s) {
+  Counts *counts = calloc(1, sizeof *counts);
+  if (!counts) return NULL;
   flush(s);
-  if (s->failed || !columns(s, counts)) goto end;
-  if (rules->keep && !(counts->kept = kept_events(s))) goto end;
+  if (s->failed || !columns(s, counts) || (s->rules.keep && !(counts->kept = kept_events(s)))) {
+    plain_free(counts);
+    return NULL;
+  }
   counts->lines = s->lines;
   counts->blanks = s->blanks;
   counts->latest_ms = s->latest_ms;
   counts->odd = (int64_t)s->odds;
   counts->odd_line = s->odd;
   s->odd = NULL;
-  done = 1;
-end:
-  free(copy);
-  if (s) {
-    free(s->cell);
-    free(s->cell_place);
-    free(s->item);
-    free(s->item_place);
-    free(s->row);
-    free(s->odd);
-    free(s);
+  return counts;
+}
+
+/* Counts a block. `late`: byte[lines], which lines are set apart unread, or NULL. `times`:
+   int64[lines] to be filled instead of counting, or NULL. NULL when memory runs out. */
+PUBLIC Counts *plain_count(const byte *data, int64_t size, const Rules *rules, const byte *late,
+                           int64_t *times) {
+  /* The last lines go into a copy that may be read beyond its end. */
+  int64_t cut = size > PADDING ? size - PADDING : 0;
+  while (cut > 0 && data[cut - 1] != '\n') cut--;
+  size_t rest = (size_t)(size - cut);
+  byte *copy = malloc(rest + PADDING);
+  State *s = begin(rules);
+  Counts *counts = NULL;
+  if (copy && s) {
+    memcpy(copy, data + cut, rest);
+    memset(copy + rest, '\n', PADDING);
+    /* Only what has no newline of its own takes one of the padding. */
+    size_t lines_end = rest + (rest && copy[rest - 1] != '\n');
+#define READ(mode) (read_lines(s, data, data + cut, 0, late, times, mode) && \
+                    read_lines(s, copy, copy + lines_end, cut, late, times, mode))
+    int read = rules->keep ? (rules->paths ? READ(KEEP | PATHS) : READ(KEEP))
+                           : (rules->paths ? READ(PATHS) : READ(0));
+    if (read) counts = told(s);
   }
-  if (done) return counts;
-  plain_free(counts);
-  return NULL;
+  free(copy);
+  end(s);
+  return counts;
+}
+
+/* Counts the rows of a table; `number`, `start` of the odd ones are numbers of rows. NULL when memory
+   runs out. */
+PUBLIC Counts *plain_rows(const Table *table, const Rules *rules) {
+  static const uint32_t most[TEXTS] = {MAX_TENANT, MAX_TYPE, MAX_ITEM};
+  Text *texts[TEXTS] = {NULL};
+  byte *copies[TEXTS] = {NULL};
+  State *s = begin(rules);
+  Counts *counts = NULL;
+  int done = s != NULL;
+  for (int i = 0; done && i < TEXTS; i++)
+    if (table->column[i].index)
+      done = (texts[i] = texts_of(&table->column[i], most[i], &copies[i])) != NULL;
+  if (done && read_rows(s, table, texts)) counts = told(s);
+  for (int i = 0; i < TEXTS; i++) {
+    free(texts[i]);
+    free(copies[i]);
+  }
+  end(s);
+  return counts;
 }
