@@ -71,17 +71,17 @@ typedef struct {
   const Paths *paths;     /* NULL where every item is an item_id */
 } Rules;
 
-/* A column of text in Arrow's way: for each row the number of a value, negative for null. */
+/* A column of text in Arrow's way. */
 typedef struct {
-  const int32_t *index;   /* NULL: there is no such column */
-  const int32_t *offset;
+  const int32_t *index;   /* of each row the number of its value, negative for null */
+  const int32_t *offset;  /* NULL: there is no such column */
   const byte *text;
   int64_t values;
 } Column;
 
 typedef struct {
   int64_t rows;
-  Column column[3];       /* tenant, type, item */
+  Column column[3];       /* tenant, type, item; that of the items may do without `index` */
   const int64_t *time;    /* by the format of the rules, in `parts` to a millisecond */
   int64_t parts;
   const int64_t *weight;  /* NULL: all are 1 */
@@ -600,12 +600,19 @@ static inline void head_of(Text text, uint64_t head[2]) {
   head[1] = text.length > 8 ? up_to_eight(text.at + 8, text.length - 8) : 0;
 }
 
+#define K0 0xa0761d6478bd642fu
+#define K1 0xe7037ed1a0b428dbu
+
 static inline uint64_t hashed(Text text, const uint64_t head[2], uint64_t seed) {
-  const uint64_t k0 = 0xa0761d6478bd642fu, k1 = 0xe7037ed1a0b428dbu;
-  uint64_t hash = mixed(head[0] ^ k0 ^ seed, head[1] ^ k1 ^ text.length);
+  uint64_t hash = mixed(head[0] ^ K0 ^ seed, head[1] ^ K1 ^ text.length);
   for (uint32_t at = HEAD; at < text.length; at += 8)
-    hash = mixed(hash ^ k0, up_to_eight(text.at + at, text.length - at) ^ k1);
-  return mixed(hash ^ k1, seed ^ k0);
+    hash = mixed(hash ^ K0, up_to_eight(text.at + at, text.length - at) ^ K1);
+  return hash;
+}
+
+/* The hash of what was hashed before, together with a number. */
+static inline uint64_t finished(uint64_t hash, uint64_t number) {
+  return mixed(hash ^ K1, number ^ K0);
 }
 
 /* Memory. Much of it comes in large pages: by small ones the system takes as long to hand it over as
@@ -653,8 +660,9 @@ static int64_t cell_of(State *s, const Event *event) {
   uint64_t head[2][2];
   head_of(tenant, head[0]);
   head_of(type, head[1]);
-  uint64_t hash = hashed(type, head[1], hashed(
-      tenant, head[0], s->rules.seed ^ (uint64_t)start * 0x9e3779b97f4a7c15u));
+  uint64_t hash = finished(hashed(tenant, head[0], s->rules.seed),
+                           (uint64_t)start * 0x9e3779b97f4a7c15u);
+  hash = finished(hashed(type, head[1], hash), hash);
   size_t at = hash & s->cell_mask;
   for (; s->cell_place[at]; at = (at + 1) & s->cell_mask) {
     uint32_t number = s->cell_place[at] - 1;
@@ -710,16 +718,26 @@ static void add(State *s, const Item *event) {
   if (s->items * 2 > s->item_mask && !more_item_places(s)) s->failed = 1;
 }
 
+/* An item, whatever the cell that it counts in. */
+typedef struct { uint64_t head[2], hash; Text text; } Value;
+
+static inline Value value_of(Text text, uint64_t seed) {
+  Value value = {.text = text};
+  head_of(text, value.head);
+  value.hash = hashed(text, value.head, seed);
+  return value;
+}
+
 /* The place of an item is fetched while the next lines are read. */
-static void count(State *s, const Event *event, int64_t cell) {
+static inline void count(State *s, const Value *value, int64_t weight, int64_t cell) {
   Item *place = &s->ring[s->pending % RING];
   if (s->pending >= RING) add(s, place);
-  Text item = event->text[ITEM];
-  head_of(item, place->head);
-  place->hash = hashed(item, place->head, s->rules.seed + (uint64_t)cell * 0xd6e8feb86659fd93u);
-  place->weight = event->weight;
-  place->at = item.at;
-  place->length = item.length;
+  place->head[0] = value->head[0];
+  place->head[1] = value->head[1];
+  place->hash = finished(value->hash, s->rules.seed + (uint64_t)cell * 0xd6e8feb86659fd93u);
+  place->weight = weight;
+  place->at = value->text.at;
+  place->length = value->text.length;
   place->cell = (uint32_t)cell;
   PREFETCH(&s->item_place[place->hash & s->item_mask]);
   s->cell[cell].events++;
@@ -776,7 +794,8 @@ static inline int read_lines(State *s, const byte *text, const byte *stop, int64
       } else {
         int64_t cell = cell_of(s, &event);
         if (cell < 0) return 0;
-        count(s, &event, cell);
+        Value item = value_of(event.text[ITEM], s->rules.seed);
+        count(s, &item, event.weight, cell);
         if (s->failed || (mode & KEEP && !keep_row(s, &event, cell, place + (start - text)))) return 0;
       }
       p = end + 1;
@@ -806,28 +825,39 @@ static int good_text(Text text, uint32_t max) {
   return 1;
 }
 
-/* The texts of a column, in a copy that may be read beyond its end; of those that are not good the
-   length is 0. NULL when memory runs out. */
-static Text *texts_of(const Column *column, uint32_t max, byte **copy) {
-  size_t first = 0, bytes = 0;   /* without values there may be no offsets */
-  if (column->values) {
-    first = (size_t)column->offset[0];
-    bytes = (size_t)column->offset[column->values] - first;
-  }
-  Text *texts = malloc(((size_t)column->values + 1) * sizeof *texts);
-  *copy = malloc(bytes + PADDING);
-  if (!texts || !*copy) {
-    free(texts);
-    return NULL;
-  }
-  if (bytes) memcpy(*copy, column->text + first, bytes);
-  memset(*copy + bytes, 0, PADDING);
-  for (int64_t i = 0; i < column->values; i++) {
-    size_t start = (size_t)column->offset[i] - first;
-    texts[i] = (Text){*copy + start, (uint32_t)(column->offset[i + 1] - column->offset[i])};
-    if (!good_text(texts[i], max)) texts[i].length = 0;
-  }
-  return texts;
+/* A column in memory that may be read beyond its end. */
+typedef struct { const Column *told; byte *copy; Value *value; } Values;
+
+static Text text_at(const Values *values, int64_t number) {
+  const int32_t *offset = values->told->offset;
+  return (Text){values->copy + (offset[number] - offset[0]),
+                (uint32_t)(offset[number + 1] - offset[number])};
+}
+
+/* Whether a text is good, and what it is as an item; the length is 0 where it is not. */
+static inline Value judged(const Values *values, int64_t number, uint32_t max, uint64_t seed) {
+  Text text = text_at(values, number);
+  return good_text(text, max) ? value_of(text, seed) : (Value){.text = {NULL, 0}};
+}
+
+/* 0 when memory runs out. Where rows have numbers of values, each value is judged once. */
+static int open_values(const Column *column, uint32_t max, uint64_t seed, Values *values) {
+  *values = (Values){.told = column};
+  if (!column->offset) return 1;
+  size_t bytes = (size_t)(column->offset[column->values] - column->offset[0]);
+  if (!(values->copy = memory(bytes + PADDING))) return 0;
+  if (bytes) memcpy(values->copy, column->text + column->offset[0], bytes);
+  memset(values->copy + bytes, 0, PADDING);
+  if (!column->index) return 1;
+  if (!(values->value = memory(((size_t)column->values + 1) * sizeof *values->value))) return 0;
+  for (int64_t i = 0; i < column->values; i++) values->value[i] = judged(values, i, max, seed);
+  return 1;
+}
+
+/* The text of a row in a column of few of them; length 0 for one that is none. */
+static inline Text text_of(const Values *values, int64_t row) {
+  int32_t code = values->told->index[row];
+  return code >= 0 && code < values->told->values ? values->value[code].text : (Text){NULL, 0};
 }
 
 /* The moment of a row as `line` has it; -1 for none in range. */
@@ -838,29 +868,54 @@ static inline int64_t moment(const Rules *rules, int64_t told, int64_t parts) {
   return told >= rules->min_ms && told < rules->end_ms ? told : -1;
 }
 
-static int read_rows(State *s, const Table *table, Text *const texts[TEXTS]) {
+/* Where the last events of a tenant and type went. */
+typedef struct { int32_t tenant, type; int64_t start, cell; } Recent;
+
+enum { RECENT = 256 };
+
+/* The cell of a row: LEFT when it counts in none, NONE when memory runs out. */
+enum { LEFT = -2 };
+
+static inline int64_t cell_of_row(State *s, const Values *columns, int64_t row, int64_t ms,
+                                  Recent *recent) {
+  const Values *tenants = &columns[0], *types = &columns[1];
+  int32_t tenant = tenants->told->offset ? tenants->told->index[row] : -1;
+  int32_t type = types->told->index[row];
+  Recent *last = &recent[((uint32_t)tenant * 31 + (uint32_t)type * 7) % RECENT];
+  if (LIKELY(last->tenant == tenant && last->type == type && ms >= last->start &&
+             ms - last->start < s->rules.base_ms))
+    return last->cell;
+  Event event;
+  event.ms = ms;
+  event.text[TENANT] = tenant < 0 ? (Text){DEFAULT_TENANT, 7} : text_of(tenants, row);
+  event.text[TYPE] = text_of(types, row);
+  int64_t start = ms - ms % s->rules.base_ms;
+  if (!event.text[TENANT].length || !event.text[TYPE].length || start < s->rules.min_start_ms)
+    return LEFT;
+  *last = (Recent){tenant, type, start, cell_of(s, &event)};
+  return last->cell;
+}
+
+static int read_rows(State *s, const Table *table, const Values *columns) {
+  Recent recent[RECENT];
+  for (int i = 0; i < RECENT; i++) recent[i] = (Recent){-2, -2, -1, LEFT};
+  const Values *items = &columns[2];
   for (; s->lines < table->rows; s->lines++) {
-    Event event = {.text[TENANT] = {DEFAULT_TENANT, 7}, .weight = 1};
-    static const int fields[TEXTS] = {TENANT, TYPE, ITEM};
-    int good = 1;
-    for (int i = 0; i < TEXTS; i++) {
-      int32_t code = texts[i] ? table->column[i].index[s->lines] : -1;
-      if (code >= 0 && code < table->column[i].values) event.text[fields[i]] = texts[i][code];
-      else if (code >= 0) good = 0;
-      good &= event.text[fields[i]].length > 0;
-    }
-    if (table->weight) event.weight = table->weight[s->lines];
-    event.ms = moment(&s->rules, table->time[s->lines], table->parts);
-    if (LIKELY(good && event.ms >= 0 && event.weight >= 1 && event.weight <= MAX_WEIGHT &&
-               event.ms - event.ms % s->rules.base_ms >= s->rules.min_start_ms)) {
-      if (event.ms > s->latest_ms) s->latest_ms = event.ms;
-      int64_t cell = cell_of(s, &event);
-      if (cell < 0) return 0;
-      count(s, &event, cell);
-      if (s->failed) return 0;
-    } else if (!set_apart(s, s->lines, s->lines + 1)) {
+    int64_t row = s->lines, weight = table->weight ? table->weight[row] : 1, cell = LEFT;
+    int64_t ms = moment(&s->rules, table->time[row], table->parts);
+    int32_t code = items->value ? items->told->index[row] : -1;
+    Value own, *item = NULL;
+    if (!items->value) *(item = &own) = judged(items, row, MAX_ITEM, s->rules.seed);
+    else if (code >= 0 && code < items->told->values) item = &items->value[code];
+    if (LIKELY(item && item->text.length && ms >= 0 && weight >= 1 && weight <= MAX_WEIGHT))
+      cell = cell_of_row(s, columns, row, ms, recent);
+    if (LIKELY(cell >= 0)) {
+      if (ms > s->latest_ms) s->latest_ms = ms;
+      count(s, item, weight, cell);
+    } else if (cell != LEFT || !set_apart(s, row, row + 1)) {
       return 0;
     }
+    if (s->failed) return 0;
   }
   return 1;
 }
@@ -1183,18 +1238,16 @@ PUBLIC Counts *plain_count(const byte *data, int64_t size, const Rules *rules, c
    runs out. */
 PUBLIC Counts *plain_rows(const Table *table, const Rules *rules) {
   static const uint32_t most[TEXTS] = {MAX_TENANT, MAX_TYPE, MAX_ITEM};
-  Text *texts[TEXTS] = {NULL};
-  byte *copies[TEXTS] = {NULL};
+  Values columns[TEXTS] = {{NULL, NULL, NULL}};
   State *s = begin(rules);
   Counts *counts = NULL;
   int done = s != NULL;
   for (int i = 0; done && i < TEXTS; i++)
-    if (table->column[i].index)
-      done = (texts[i] = texts_of(&table->column[i], most[i], &copies[i])) != NULL;
-  if (done && read_rows(s, table, texts)) counts = told(s);
+    done = open_values(&table->column[i], most[i], rules->seed, &columns[i]);
+  if (done && read_rows(s, table, columns)) counts = told(s);
   for (int i = 0; i < TEXTS; i++) {
-    free(texts[i]);
-    free(copies[i]);
+    free(columns[i].copy);
+    free(columns[i].value);
   }
   end(s);
   return counts;

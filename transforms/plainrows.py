@@ -16,6 +16,7 @@ from leaderboard.transforms.countingrules import CountingRules
 # How many of a unit make a millisecond; of seconds the format of the rules tells.
 _PARTS = {'s': 1, 'ms': 1, 'us': 1000, 'ns': 1_000_000}
 _EPOCH_S = 1
+_NO_VALUES = np.zeros(1, np.int32)
 
 
 class _Unusual(Exception):
@@ -33,8 +34,8 @@ def count(table: pa.Table, block: EventBlock, rules: CountingRules) -> Plain | N
   asked = compiled.rules_of(block, rules)
   try:
     moments, unit = _moments(_column(table, 'timestamp'), rules.timestamp_format)
-    texts = [_texts(_column(table, 'tenant_id')) if 'tenant_id' in table.column_names else None,
-             _texts(_column(table, 'event_type')), _texts(_item(_column(table, 'item_id')))]
+    texts = [_few(_column(table, 'tenant_id')) if 'tenant_id' in table.column_names else None,
+             _few(_column(table, 'event_type')), _many(_column(table, 'item_id'))]
     weights = _whole(_column(table, 'weight'), 1) if 'weight' in table.column_names else None
   except (_Unusual, pa.ArrowException):
     return None
@@ -69,23 +70,33 @@ def _whole(column: pa.Array, missing: int) -> np.ndarray:
   return column.cast(pa.int64()).fill_null(missing).to_numpy()
 
 
-def _item(column: pa.Array) -> pa.Array:
-  return column.cast(pa.string()) if pa.types.is_integer(column.type) else column
-
-
-def _texts(column: pa.Array) -> tuple[np.ndarray, pa.StringArray]:
+def _few(column: pa.Array) -> tuple[np.ndarray, pa.StringArray]:
   """Codes of a column of text, -1 for null: int32[rows]; and what they stand for."""
-  kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-  if not pa.types.is_string(kind) and not pa.types.is_large_string(kind):
-    raise _Unusual
   encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-  values = encoded.dictionary.cast(pa.string())
-  if values.null_count:
+  return encoded.indices.cast(pa.int32()).fill_null(-1).to_numpy(), _strings(encoded.dictionary)
+
+
+def _many(column: pa.Array) -> tuple[np.ndarray | None, pa.StringArray]:
+  """The same of a column of items; no codes where each row has its own text."""
+  if pa.types.is_integer(column.type):
+    column = column.cast(pa.string())
+  if pa.types.is_dictionary(column.type) or column.null_count:
+    return _few(column)
+  return None, _strings(column)
+
+
+def _strings(column: pa.Array) -> pa.StringArray:
+  if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
     raise _Unusual
-  return encoded.indices.cast(pa.int32()).fill_null(-1).to_numpy(), values
+  if column.null_count:
+    raise _Unusual   # among the values of a dictionary, which nobody writes
+  return column.cast(pa.string())
 
 
-def _as_asked(codes: np.ndarray, values: pa.StringArray) -> compiled.Column:
+def _as_asked(codes: np.ndarray | None, values: pa.StringArray) -> compiled.Column:
   _, offsets, text = values.buffers()
-  return compiled.Column(codes.ctypes.data, offsets.address + 4 * values.offset if offsets else 0,
-                         text.address if text else 0, len(values))
+  if not offsets:   # Arrow leaves them out where there is no value
+    return compiled.Column(codes.ctypes.data if codes is not None else None, _NO_VALUES.ctypes.data)
+  return compiled.Column(None if codes is None else codes.ctypes.data,
+                         offsets.address + 4 * values.offset, text.address if text else None,
+                         len(values))
