@@ -52,7 +52,7 @@ check: .venv/ready-test
 define install
 @rm -f transforms/_plainlines.*
 $(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
-@test -e $(LIBRARY) || echo 'make: no C compiler built transforms/plainlines.c: jobs give the same answers and take about twice as long; for full speed install one (Debian: apt install gcc libc6-dev) and run make again' >&2
+@test -e $(LIBRARY) || echo 'make: no C compiler built transforms/plainlines.c: jobs give the same answers and take up to three times as long; for full speed install one (Debian: apt install gcc libc6-dev) and run make again' >&2
 endef
 
 # mypy does not see editable installs (but strict ones, which miss every module added later): it

@@ -111,7 +111,7 @@ def _loaded_once() -> ctypes.CDLL | None:
   except OSError as error:
     logging.getLogger(__name__).warning(
         'the compiled part of topk-leaderboard cannot be used (%s): jobs give the same answers and '
-        'take two to three times as long; for full speed install it again where there is a C '
+        'take up to three times as long; for full speed install it again where there is a C '
         'compiler (Debian: apt install gcc libc6-dev)', error)
     return None
 
