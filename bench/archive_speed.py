@@ -21,7 +21,7 @@ from leaderboard.transforms.countevents import KeptBlock
 
 
 def block(events, number):
-  """Events of two tenants, three types and two days, as a block is kept."""
+  """Events of two tenants, three types and two days, in order, as a block is kept."""
   rng = np.random.default_rng(number)
   place = np.arange(events)
   return pa.table({
@@ -32,7 +32,8 @@ def block(events, number):
       'item_id': pa.array([f'song_{item}' for item in rng.zipf(1.3, events) % 100_000]),
       'event_id': pa.array([f'e{number}-{one:08d}' for one in place]),
       'weight': pa.array(np.ones(events, np.int64)),
-      'offset': pa.array(place * 240)})
+      'offset': pa.array(place * 240)}).sort_by([(name, 'ascending') for name in (
+          'tenant_id', 'event_type', 'timestamp', 'offset')])
 
 
 def plain(root, table, number):
