@@ -20,6 +20,7 @@ from leaderboard.transforms.blockquery import BlockQuery, columns_of
 from leaderboard.transforms.blocks import BlockFiles, EventBlock, OriginRange, StoredRows
 from leaderboard.transforms.cells import Cell, cut_cells
 from leaderboard.transforms.columnar import sum_encoded
+from leaderboard.transforms.compiled import Plain
 from leaderboard.transforms.countingrules import CountingRules
 from leaderboard.transforms.events import Refused
 
@@ -77,28 +78,16 @@ class BlockCounter:
       if not plainlines.fits(self._rules):
         return self._count_lines(block, data)
       plain = plainlines.count(data, block, self._rules)
-      if len(plain.odd):
-        counted = self._count_lines(*_rest(block, data, plain.odd))
+      rest = self._count_lines(*_rest(block, data, plain.odd)) if len(plain.odd) else None
     else:
       table = self._table(block.data)
       found = plainrows.count(table, block, self._rules)
       if found is None:
         return self._count_rows(block, block.data, table, np.arange(len(table)))
       plain = found
-      if len(plain.odd):
-        counted = self._count_rows(block, block.data, table, plain.odd[:, 2])
-    latest_ms = None if block.read_secs is None else _no_later(plain.latest_ms, block)
-    read = sum(cell.events for cell in plain.cells)
-    if not len(plain.odd):
-      return CountedBlock(block.origin, read, plain.cells, [], [], plain.kept, latest_ms)
-    counted.read += read
-    counted.cells = _joined(plain.cells + counted.cells)
-    counted.latest_ms = _newest(latest_ms, counted.latest_ms)
-    if plain.kept is not None and counted.kept is not None:
-      counted.kept = _in_order(pa.concat_tables([plain.kept, counted.kept]))
-    elif plain.kept is not None:
-      counted.kept = plain.kept
-    return counted
+      rest = (self._count_rows(block, block.data, table, plain.odd[:, 2])
+              if len(plain.odd) else None)
+    return _together(block, plain, rest)
 
   def latest_secs(self, block: EventBlock) -> int | None:
     """The newest event time in a block that is in range, epoch seconds; None when there is none.
@@ -308,6 +297,19 @@ def _rest(block: EventBlock, data: memoryview,
       block, data=text, raw=raw, late=None if block.late is None else block.late[numbers],
       offsets=starts + block.origin.start if block.offsets is None else block.offsets[numbers]
   ), memoryview(text)
+
+
+def _together(block: EventBlock, plain: Plain, rest: CountedBlock | None) -> CountedBlock:
+  """The plain events of a block and the others."""
+  read = sum(cell.events for cell in plain.cells)
+  latest_ms = None if block.read_secs is None else _no_later(plain.latest_ms, block)
+  if rest is None:
+    return CountedBlock(block.origin, read, plain.cells, [], [], plain.kept, latest_ms)
+  kept = plain.kept
+  if kept is not None and rest.kept is not None:
+    kept = _in_order(pa.concat_tables([kept, rest.kept]))
+  return CountedBlock(block.origin, read + rest.read, _joined(plain.cells + rest.cells),
+                      rest.rejects, rest.too_late, kept, _newest(latest_ms, rest.latest_ms))
 
 
 def _joined(cells: list[Cell]) -> list[Cell]:
