@@ -12,7 +12,7 @@ DATA ?= data
 PORT ?= 8080
 RUN = .venv/bin/python
 LIBRARY = transforms/_plainlines.abi3.so
-SETUP = .venv/bin/python setup.py constraints.txt transforms/plainlines.c $(RETRY)
+SETUP = .venv/bin/python setup.py constraints.txt transforms/plainlines.c $(wildcard transforms/plain/*.h) $(RETRY)
 # Without the library, once there is a compiler.
 RETRY = $(if $(wildcard $(LIBRARY)),,$(if $(shell command -v $(CC)),again))
 

@@ -3,6 +3,7 @@
 `leaderboard` itself is a namespace package, so the rooms stay at the root of the
 repository (`io/` is imported as `leaderboard.io`).
 """
+import glob
 import sys
 
 import setuptools
@@ -15,7 +16,8 @@ packages = setuptools.find_packages(
 # Where no compiler is at hand, events are counted without it: the same, but slower. It uses nothing
 # of Python, so that one wheel serves every version.
 plainlines = setuptools.Extension(
-    'leaderboard.transforms._plainlines', ['transforms/plainlines.c'], optional=True,
+    'leaderboard.transforms._plainlines', ['transforms/plainlines.c'],
+    depends=glob.glob('transforms/plain/*.h'), optional=True,
     py_limited_api=True,
     extra_compile_args=[] if sys.platform == 'win32' else ['-O3', '-fvisibility=hidden'])
 

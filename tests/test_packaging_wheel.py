@@ -34,7 +34,7 @@ def archive(tmp_path_factory):
   folder = tmp_path_factory.mktemp('archive')
   source = folder / 'source'
   source.mkdir()
-  for name in ('setup.py', 'pyproject.toml', 'LICENSE'):
+  for name in ('setup.py', 'pyproject.toml', 'LICENSE', 'MANIFEST.in'):
     shutil.copy(ROOT / name, source)
   for room in ROOMS:
     shutil.copytree(ROOT / room, source / room,
@@ -78,7 +78,7 @@ def tree():
   """The files of the package in the repository."""
   return {f'leaderboard/{path.relative_to(ROOT)}' for room in ROOMS
           for path in (ROOT / room).rglob('*') if path.is_file()
-          and '__pycache__' not in path.parts and path.suffix not in ('.so', '.c')}
+          and '__pycache__' not in path.parts and path.suffix not in ('.so', '.c', '.h')}
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ class Plain(NamedTuple):
   kept: pa.Table | None
 
 
-# What follows stands in plainlines.c too: the same fields in the same order.
+# What follows stands in plain/events.h too: the same fields in the same order.
 
 class Text(ctypes.Structure):
   _fields_ = [('at', ctypes.c_char_p), ('length', ctypes.c_uint32)]
@@ -118,9 +118,10 @@ def _loaded_once() -> ctypes.CDLL | None:
 
 def _refuse_older(found: pathlib.Path) -> None:
   """In a checkout, whose source may have changed since: fields would be read at other places."""
-  source = pathlib.Path(__file__).with_name('plainlines.c')
-  if source.exists() and source.stat().st_mtime > found.stat().st_mtime:
-    raise OSError(f'{found.name} is older than {source.name}')
+  room = pathlib.Path(__file__).parent
+  for source in (room / 'plainlines.c', *room.glob('plain/*.h')):
+    if source.exists() and source.stat().st_mtime > found.stat().st_mtime:
+      raise OSError(f'{found.name} is older than {source.name}')
 
 
 def opened(path: str) -> ctypes.CDLL:
