@@ -221,13 +221,14 @@ def _cells(counts: Counts, cells: np.ndarray, parameters: Parameters) -> list[Ce
 
 
 class _Owner:
-  """Frees columns when the last of them is gone."""
+  """Frees columns when the last of them is gone, be it when the interpreter ends."""
 
   def __init__(self, address: int) -> None:
     self._address = address
+    self._free = loaded().plain_free_kept
 
   def __del__(self) -> None:
-    loaded().plain_free_kept(self._address)
+    self._free(self._address)
 
 
 def _kept(address: int, block: EventBlock) -> pa.Table:
