@@ -16,6 +16,7 @@ import pytest
 import randomlines
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
+from outcomes import check_same_outcome, outcome
 from randomlines import NEW_YEAR_MS
 
 from leaderboard.io.kafkaio import joined
@@ -23,7 +24,6 @@ from leaderboard.transforms import compiled, plainlines
 from leaderboard.transforms.blocks import EventBlock, OriginRange
 from leaderboard.transforms.boards import parse_window_size
 from leaderboard.transforms.counting import BlockCounter, CountingRules
-from leaderboard.transforms.heavyhitters import HeavyHitters
 
 MAIN = pathlib.Path(__file__).parent / 'plainlines_main.c'
 NEW_YEAR = NEW_YEAR_MS // 1000
@@ -142,7 +142,7 @@ def test_plain_and_odd_lines_of_events_that_are_kept(counters, field, values, pl
   for told, expected in values.items():
     line = line_of()[:-1] + f',"{field}":{told}}}'.encode()
     assert plain_and_odd(line, KEPT) == (plain, 1 - plain), told
-    _, (kept,) = check_same_outcome(counters[7], whole(line))[7]
+    _, (kept,) = check_same_outcome(counters[7], whole(line)).kept
     assert kept == {
         'tenant_id': 'default', 'event_type': 'play', 'weight': 1, 'item_id': 'x', 'offset': 1000,
         'timestamp': datetime.datetime(2013, 1, 1), 'event_id': None, 'user_id': None,
@@ -165,8 +165,7 @@ def test_plain_lines_whose_item_lies_elsewhere(counters, found, item):
     line = json.dumps(json.loads(line_of(**found)), ensure_ascii=False,
                       separators=(' ,\t', '\t: ') if spaced else None).encode()
     assert plain_and_odd(line, PATHS) == (1, 0)
-    outcome = check_same_outcome(counters[10], whole(line))
-    ((_, _, _, items),) = outcome[1].values()
+    ((_, _, _, items),) = check_same_outcome(counters[10], whole(line)).boards.values()
     assert items == {item: (1, 1)}
 
 
@@ -232,31 +231,6 @@ def counters():
   yield counters
   for counter in counters:
     counter.close()
-
-
-def outcome(counter, block):
-  """Everything that is told of a block; what has no order is sorted."""
-  counted = counter.count(block)
-  boards = {}
-  for cell in counted.cells:
-    summary = HeavyHitters.from_bytes(cell.delta)
-    assert cell[:3] not in boards
-    boards[cell[:3]] = (cell.events, summary.events, summary.total, {
-        row.item: (row.lower, row.upper) for row in summary.top(10**6)})
-  times = counter.event_times(block).tolist() if block.offsets is not None else None
-  kept = (counted.kept.schema, counted.kept.to_pylist()) if counted.kept else None
-  return (counted.read, boards, sorted(counted.rejects), sorted(counted.too_late),
-          counted.latest_ms, counter.latest_secs(block), times, kept)
-
-
-def check_same_outcome(counter, block):
-  found = outcome(counter, block)
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(plainlines, 'fits', lambda rules: False)
-    expected = outcome(counter, block)
-  for mine, true in zip(found, expected, strict=True):
-    assert mine == true
-  return found
 
 
 def random_block(rng, rules, lines):
@@ -328,7 +302,7 @@ def test_byte_order_mark_of_any_line(counters):
   marked = b'\xef\xbb\xbf' + line_of(timestamp=NEW_YEAR_MS + 10**6)
   for lines in set(itertools.permutations([marked, line_of(), b'{bad', b''])):
     found = check_same_outcome(counters[0], whole(b'\n'.join(lines)))
-    assert (found[0], len(found[2]), found[5]) == (3, 2, NEW_YEAR)
+    assert (found.read, len(found.rejects), found.latest_secs) == (3, 2, NEW_YEAR)
 
 
 def test_two_threads_count_as_one(counters):

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pyarrow as pa
 import pytest
+from outcomes import check_same_outcome
 from servers import cache
 from servers.fixtures import need
 
@@ -14,7 +15,6 @@ from leaderboard.transforms import compiled, plainrows
 from leaderboard.transforms.blocks import EventBlock, OriginRange
 from leaderboard.transforms.boards import parse_window_size
 from leaderboard.transforms.counting import BlockCounter, CountingRules
-from leaderboard.transforms.heavyhitters import HeavyHitters
 
 NEW_YEAR = 1_356_998_400   # 2013-01-01T00:00:00Z
 MINUTE = parse_window_size('1m')
@@ -32,31 +32,12 @@ def library():
     need(cache.missing(gcc='Debian: gcc libc6-dev') or 'transforms/plainlines.c was not compiled')
 
 
-def outcome(rules, block):
-  """Everything that is told of a block; what has no order is sorted."""
+def same_outcome(rules, table, **fields):
+  """The same with and without compiled code; what it is."""
   counter = BlockCounter(rules)
-  counted = counter.count(block)
-  latest = counter.latest_secs(block)
+  found = check_same_outcome(counter, EventBlock(
+      OriginRange('f', 0, 1000, 1000 + len(table)), table, **fields))
   counter.close()
-  boards = {}
-  for cell in counted.cells:
-    summary = HeavyHitters.from_bytes(cell.delta)
-    assert cell[:3] not in boards
-    boards[cell[:3]] = (cell.events, summary.events, summary.total, {
-        row.item: (row.lower, row.upper) for row in summary.top(10**6)})
-  return (counted.read, boards, sorted(counted.rejects), sorted(counted.too_late),
-          counted.latest_ms, latest)
-
-
-def check_same_outcome(rules, table, **fields):
-  """The same with and without compiled code; what it found."""
-  block = EventBlock(OriginRange('f', 0, 1000, 1000 + len(table)), table, **fields)
-  found = outcome(rules, block)
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(compiled, 'library', lambda: None)
-    expected = outcome(rules, block)
-  for mine, true in zip(found, expected, strict=True):
-    assert mine == true
   return found
 
 
@@ -82,7 +63,7 @@ def test_texts(name, kind):
   table = table_of(len(TEXTS), **{name: pa.array(TEXTS).cast(kind)})
   plain, odd = plain_and_odd(table)
   assert plain + odd == len(TEXTS) and plain > 8 and odd > 5
-  check_same_outcome(RULES[0], table)
+  same_outcome(RULES[0], table)
 
 
 @pytest.mark.parametrize('column', [
@@ -98,14 +79,14 @@ def test_texts(name, kind):
 def test_moments(column):
   plain, odd = plain_and_odd(table_of(timestamp=column))
   assert plain >= 1 and odd >= 2
-  check_same_outcome(RULES[0], table_of(timestamp=column))
+  same_outcome(RULES[0], table_of(timestamp=column))
 
 
 @pytest.mark.parametrize('kind', [pa.int32(), pa.uint32(), pa.int64(), pa.uint64()])
 def test_seconds(kind):
   column = pa.array([NEW_YEAR, None, 0, 1, 946_684_799, 946_684_800, NEW_YEAR + 59, 5, 6], kind)
   assert plain_and_odd(table_of(timestamp=column), RULES[1]) == (3, 6)
-  check_same_outcome(RULES[1], table_of(timestamp=column))
+  same_outcome(RULES[1], table_of(timestamp=column))
 
 
 @pytest.mark.parametrize('column', [
@@ -114,13 +95,13 @@ def test_seconds(kind):
 def test_weights(column):
   plain, odd = plain_and_odd(table_of(weight=column))
   assert (plain, odd) in ((4, 5), (8, 1))
-  check_same_outcome(RULES[0], table_of(weight=column))
+  same_outcome(RULES[0], table_of(weight=column))
 
 
 def test_items_that_are_numbers():
   column = pa.array([1, -5, None, 0, 2**63 - 1, -2**63, 7, 7, 7])
   assert plain_and_odd(table_of(item_id=column)) == (8, 1)
-  (board,) = check_same_outcome(RULES[0], table_of(item_id=column))[1].values()
+  (board,) = same_outcome(RULES[0], table_of(item_id=column)).boards.values()
   assert board[3]['7'] == (3, 3) and board[3]['-5'] == (1, 1)
 
 
@@ -140,13 +121,13 @@ def test_columns_of_other_types_are_left_to_the_judge(columns):
   table = table_of(**{name: pa.array(values, pa.uint64() if values[0] == 2**64 - 1 else None)
                       for name, values in columns.items()})
   assert plain_and_odd(table) is None
-  check_same_outcome(RULES[0], table)
+  same_outcome(RULES[0], table)
 
 
 def test_missing_columns_and_no_rows():
   for name in ('event_type', 'timestamp', 'item_id'):
     assert plain_and_odd(table_of().drop_columns([name])) is None
-    check_same_outcome(RULES[0], table_of().drop_columns([name]))
+    same_outcome(RULES[0], table_of().drop_columns([name]))
   assert plain_and_odd(table_of().slice(0, 0)) == (0, 0)
   nothing = pa.array([None] * 9, pa.string())
   assert plain_and_odd(table_of(tenant_id=nothing)) == (9, 0)
@@ -158,8 +139,7 @@ def test_missing_columns_and_no_rows():
 
 def test_odd_rows_keep_their_place_and_their_bytes():
   table = table_of(3000, item_id=['x'] * 2999 + [''], more=list(range(3000)))
-  *_, rejects, _, _, _ = check_same_outcome(RULES[0], table)
-  ((reason, field, data, _, _, offset),) = rejects
+  ((reason, field, data, _, _, offset),) = same_outcome(RULES[0], table).rejects
   assert (reason, field, offset) == ('out_of_range', 'item_id', 3999)
   assert json.loads(data)['more'] == 2999
 
@@ -205,7 +185,7 @@ def test_random_tables_count_as_without_compiled_code(seed):
   rules = RULES[seed % len(RULES)]
   table = random_table(rng, rules, rng.choice([1, 20, 3000]))
   assert plain_and_odd(table, rules) is not None
-  check_same_outcome(
+  same_outcome(
       rules, table, watermark_secs=rng.choice([None, NEW_YEAR + rng.randrange(-200, 200)]),
       read_secs=rng.choice([None, NEW_YEAR + rng.randrange(-200, 200)]))
 
@@ -221,4 +201,4 @@ def test_two_hundred_thousand_items_of_many_boards():
       timestamp=NEW_YEAR * 1000 + rng.integers(0, 600_000, rows),
       tenant_id=pa.array([f't{n % 30}' for n in range(rows)]), weight=1 + np.arange(rows) % 5)
   assert plain_and_odd(table) == (rows, 0)
-  assert len(check_same_outcome(RULES[0], table)[1]) == 300
+  assert len(same_outcome(RULES[0], table).boards) == 300
