@@ -51,7 +51,10 @@ def count(table: pa.Table, block: EventBlock, rules: CountingRules) -> Plain | N
 def _column(table: pa.Table, name: str) -> pa.Array:
   if table.column_names.count(name) != 1:
     raise _Unusual
-  return table[name].combine_chunks()
+  column = table[name].combine_chunks()
+  if not isinstance(column, pa.Array):   # more text than one array holds, 2 GiB
+    raise _Unusual
+  return column
 
 
 def _moments(column: pa.Array, timestamp_format: str) -> tuple[np.ndarray, str]:
