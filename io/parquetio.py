@@ -31,7 +31,7 @@ from leaderboard.transforms.countevents import BoardCell, KeptBlock
 # The longest name that a folder may have is 255 bytes on common file systems.
 _MAX_NAME_BYTES = 200
 _FLUSH_ROWS = 500_000
-# Values of their own in almost every row: a dictionary of them costs time and space.
+# Of events: values of their own in almost every row. A dictionary of them costs time and space.
 _UNIQUE = ('event_id', 'user_id', 'session_id', 'timestamp', 'offset')
 ORIGIN = ['source', 'partition', 'offset']   # the columns that tell where an event stands
 
@@ -81,12 +81,18 @@ def _write_table(table: pa.Table, folder: str, name: str) -> None:
   part = FileSystems.join(folder, f'.{name}.{uuid.uuid4().hex}.part')
   try:
     with FileSystems.create(part, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-      pq.write_table(table, file, compression='zstd',
-                     use_dictionary=[name for name in table.column_names if name not in _UNIQUE])
+      pq.write_table(table, file, compression='zstd', use_dictionary=_dictionaries(table))
     FileSystems.rename([part], [path])
   except BaseException:
     delete_files([part])
     raise
+
+
+def _dictionaries(table: pa.Table) -> bool | list[str]:
+  """Which columns are written as dictionaries: of events those that repeat, of others all."""
+  if not set(_UNIQUE) <= set(table.column_names):
+    return True   # a list would leave out the columns inside of nested ones
+  return [name for name in table.column_names if name not in _UNIQUE]
 
 
 def make_folder(folder: str) -> None:

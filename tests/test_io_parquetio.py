@@ -3,6 +3,7 @@ import datetime
 import random
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from leaderboard.io import disks, parquetio
@@ -58,6 +59,18 @@ def test_events_in_no_order_are_refused_before_a_file_takes_the_place_of_another
   events = block.events.take([*range(100), 0])
   with pytest.raises(ValueError, match='the events of .* are in no order'):
     parquetio._ArchiveFn(str(tmp_path)).process(KeptBlock(block.origin, events))
+
+
+def test_columns_that_repeat_are_dictionaries_those_inside_of_boards_too(tmp_path, make_record):
+  events = pa.table({name: [name] * 9 for name in ('item_id', *parquetio._UNIQUE)})
+  for name, table, without in (
+      ('events', events, set(parquetio._UNIQUE)),
+      ('boards', parquetio.board_table([make_record({'a': 5})] * 9), set())):
+    parquetio.write_table(table, str(tmp_path), name)
+    group = pq.ParquetFile(tmp_path / f'{name}.parquet').metadata.row_group(0)
+    columns = map(group.column, range(group.num_columns))
+    assert {column.path_in_schema for column in columns
+            if not column.has_dictionary_page} == without
 
 
 def test_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
