@@ -98,9 +98,12 @@ class BlockCounter:
     if isinstance(block.data, bytes | memoryview):
       data = memoryview(block.data)
       if plainlines.fits(self._rules):
-        plain = plainlines.count(data, block, self._rules)
-        latest_ms = _no_later(plain.latest_ms, block)
-        block, data = _rest(block, data, plain.odd)
+        times, odd = plainlines.event_times(data, block, self._rules)
+        if (times >= 0).any():
+          latest_ms = _no_later(int(times.max()), block)
+        if not len(odd):
+          return None if latest_ms is None else latest_ms // 1000
+        block, data = _rest(block, data, odd)
       rows: list[memoryview] | pa.Table = _pieces(data, self._holes(data)[0])
     else:
       rows = self._table(block.data)

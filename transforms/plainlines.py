@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.transforms import compiled
+from leaderboard.transforms import compiled, lines
 from leaderboard.transforms.blocks import EventBlock
 from leaderboard.transforms.compiled import Plain
 from leaderboard.transforms.countingrules import CountingRules
@@ -45,23 +45,22 @@ def count(data: memoryview, block: EventBlock, rules: CountingRules) -> Plain:
 
 def event_times(data: memoryview, block: EventBlock,
                 rules: CountingRules) -> tuple[np.ndarray, np.ndarray]:
-  """The event time of every line of a block of messages, -1 where it is not plain: int64[lines],
-  epoch milliseconds; and the other lines, as `Plain.odd`."""
-  assert block.offsets is not None
-  times = np.full(len(block.offsets), -1, np.int64)
+  """The event time of every line of a block, -1 where it is not plain: int64[lines], epoch
+  milliseconds; and the other lines, as `Plain.odd`."""
+  times = np.full(lines.count_lines(data), -1, np.int64)
   with compiled.answer(_run(data, block, rules, times, keep=False), block) as counts:
     return times, compiled.odd_of(counts)
 
 
 def _run(data: memoryview, block: EventBlock, rules: CountingRules, times: np.ndarray | None,
          keep: bool) -> Any:
-  lines = np.frombuffer(data, np.uint8)
+  text = np.frombuffer(data, np.uint8)
   late = None if block.late is None else np.ascontiguousarray(block.late, np.uint8)
   asked = compiled.rules_of(block, rules, keep)
   if rules.item_paths:
     asked.paths = ctypes.pointer(_paths(rules.item_paths))
   return compiled.loaded().plain_count(
-      lines.ctypes.data, len(lines), ctypes.byref(asked),
+      text.ctypes.data, len(text), ctypes.byref(asked),
       None if late is None else late.ctypes.data, None if times is None else times.ctypes.data)
 
 
