@@ -2,7 +2,11 @@
 make of all rows."""
 import datetime
 import json
+import os
+import pathlib
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +20,7 @@ from leaderboard.transforms.blocks import EventBlock, OriginRange
 from leaderboard.transforms.boards import parse_window_size
 from leaderboard.transforms.counting import BlockCounter, CountingRules
 
+SOURCE = pathlib.Path(__file__).parents[1] / 'transforms' / 'plainlines.c'
 NEW_YEAR = 1_356_998_400   # 2013-01-01T00:00:00Z
 MINUTE = parse_window_size('1m')
 RULES = [CountingRules(MINUTE), CountingRules(parse_window_size('1h'), 'epoch_s', 60),
@@ -188,6 +193,39 @@ def test_random_tables_count_as_without_compiled_code(seed):
   same_outcome(
       rules, table, watermark_secs=rng.choice([None, NEW_YEAR + rng.randrange(-200, 200)]),
       read_secs=rng.choice([None, NEW_YEAR + rng.randrange(-200, 200)]))
+
+
+@pytest.mark.slow
+def test_no_sanitizer_finds_a_fault_in_rows(tmp_path):
+  library = tmp_path / 'plainlines.so'
+  build = subprocess.run(
+      ['gcc', '-g', '-O1', '-shared', '-fPIC', '-fsanitize=address,undefined',
+       '-fno-sanitize-recover=all', str(SOURCE), '-o', str(library)],
+      capture_output=True, text=True, check=False)
+  if 'asan' in build.stderr:
+    pytest.skip('gcc has no AddressSanitizer here; on Debian: apt install build-essential')
+  assert build.returncode == 0, build.stderr
+  sanitizers = [subprocess.run(['gcc', f'-print-file-name={name}'], capture_output=True, text=True,
+                               check=True).stdout.strip() for name in ('libasan.so', 'libubsan.so')]
+  program = f'''
+import random
+from test_transforms_plainrows import RULES, compiled, plain_and_odd, random_table
+library = compiled.opened({str(library)!r})
+compiled.library = lambda: library
+plain = 0
+for seed in range(300):
+  rng = random.Random(seed)
+  rules = RULES[seed % len(RULES)]
+  plain += plain_and_odd(random_table(rng, rules, rng.choice([1, 2, 20, 3000])), rules)[0]
+print(plain > 10_000)
+'''
+  # Python leaks at its end, and its own memory is not looked at.
+  run = subprocess.run(
+      [sys.executable, '-c', program], capture_output=True, text=True,
+      cwd=pathlib.Path(__file__).parent,
+      env={**os.environ, 'LD_PRELOAD': ' '.join(sanitizers), 'ASAN_OPTIONS': 'detect_leaks=0'},
+      check=False)
+  assert (run.returncode, run.stdout) == (0, 'True\n'), run.stderr
 
 
 @pytest.mark.slow

@@ -64,11 +64,9 @@ static inline int64_t moment(const Rules *rules, int64_t told, int64_t parts) {
 /* Where the last events of a tenant and type went. */
 typedef struct { int32_t tenant, type; int64_t start, cell; } Recent;
 
-enum { RECENT = 256 };
+enum { RECENT = 256, LEFT = -2 };
 
-/* The cell of a row: LEFT when it counts in none, NONE when memory runs out. */
-enum { LEFT = -2 };
-
+/* The cell of a row: LEFT when it counts in none, -1 when memory runs out. */
 static inline int64_t cell_of_row(State *s, const Values *columns, int64_t row, int64_t ms,
                                   Recent *recent) {
   const Values *tenants = &columns[0], *types = &columns[1];
